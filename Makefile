@@ -1,0 +1,48 @@
+# Denyut's front door. Bare `make` explains itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+# The first Python here that is new enough; name another with PYTHON=...
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 /usr/bin/python3,$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+export ORT_DISABLE_TELEMETRY := 1
+
+help:  ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.demo: pyproject.toml deploy/constraints.txt
+	@test -n "$(PYTHON)" || { echo "Denyut needs Python 3.11 or later; name one with PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable '.[test]'
+	touch $@
+
+setup: $(VENV)/.test  ## An environment with everything but torch, in .venv
+
+demo: $(VENV)/.demo  ## The whole pipeline in your terminal: make demo ARGS="--headless --for 60"
+	@$(BIN)/denyut demo $(ARGS)
+
+test: check  ## Everything that CI runs: the static half, then all tests, a real Kafka's included
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.test  ## CI's static half: ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+driver: $(VENV)/.test  ## A thousand seeded runs of both workers' pure loops against the slow recount
+	$(BIN)/python -m tests.driver $(or $(ARGS),1000)
+
+bench: $(VENV)/.test  ## The table of budgets, measured on this machine
+	$(BIN)/python -m tests.bench $(ARGS)
+
+evaluate: $(VENV)/.demo  ## The model's quality on labelled posts: make evaluate DATA=folder
+	$(BIN)/python -m models.recipes.evaluate --data $(DATA) $(ARGS)
+
+clean:  ## Forget what was made here
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo test check driver bench evaluate clean

@@ -1,0 +1,164 @@
+"""Ballot: who has a vote. One vote for each author's hour, and one for each text's.
+
+Authors are the sampling unit, not posts: a loud author or a pasted text says one thing, however often. In order of
+(event time, post), a scored mention votes if neither its author nor its text has voted yet in this hour of theirs. The
+vote's value is the mean of the author's scores in that pane, in whole 1/10,000, halves rounded up. The hour is each
+author's own, (event + hash(author) mod 3600 s) div 3600 s, and each text's: with the clock's hour, loud authors alone
+would swing the votes' mood every hour.
+
+The outcome depends on the set of counted mentions alone, not on the order in which they came. The rule reads as a loop;
+here it runs in rounds over whole arrays: a mention that is the first of its author and the first of its text votes, and
+takes the others of either out. `tests/oracle.py` has the loop.
+Knows nothing of Kafka, clocks, watermarks or intervals.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.heart.facts import Bools, Hashes, is_scored
+from streams.heart.pane import PANE_MS, SUM, Rows, grouped
+
+HOUR_MS = 3_600_000
+_AUTHOR, _TEXT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+
+Ints = npt.NDArray[np.int64]
+
+
+class Keys(NamedTuple):
+    """For each row the hour of its author and of its text, as 64-bit keys, and the panes at which these hours end."""
+
+    author: Hashes
+    text: Hashes
+    author_until: Ints
+    text_until: Ints
+
+
+def keys_of(rows: Rows) -> Keys:
+    """The two keys of each row (dtype FACT or ROW)."""
+    author, author_until = _hours(rows, "author", _AUTHOR)
+    text, text_until = _hours(rows, "dup", _TEXT)
+    return Keys(author, text, author_until, text_until)
+
+
+def _hours(rows: Rows, name: str, salt: np.uint64) -> tuple[Hashes, Ints]:
+    shift = (rows[name] % np.uint64(3600)).astype(np.int64) * 1000
+    hour = (rows["event"] + shift) // HOUR_MS
+    key = _mixed(_mixed(_mixed(rows[name] ^ salt) ^ rows["brand"].astype(np.uint64)) ^ hour.astype(np.uint64))
+    return key, -((shift - (hour + 1) * HOUR_MS) // PANE_MS)
+
+
+def _mixed(x: Hashes) -> Hashes:
+    """SplitMix64's finaliser (Steele, Lea, Flood 2014): a permutation, so distinct stays distinct."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+class Voted:
+    """The hours of authors and texts that have had their vote, in panes that are closed. A set of keys."""
+
+    def __init__(self) -> None:
+        self._keys: Hashes = np.zeros(0, np.uint64)
+        self._until: npt.NDArray[np.int32] = np.zeros(0, np.int32)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def has(self, keys: Hashes) -> Bools:
+        """Which of these have voted."""
+        if not len(self._keys):
+            return np.zeros(len(keys), np.bool_)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.asarray(self._keys[at] == keys)
+
+    def add(self, keys: Keys) -> None:
+        """These have voted now."""
+        both = np.concatenate([self._keys, keys.author, keys.text])
+        until = np.concatenate([self._until, keys.author_until, keys.text_until]).astype(np.int32)
+        order = np.argsort(both, kind="stable")
+        self._keys, self._until = both[order], until[order]
+
+    def take_back(self, keys: Keys) -> None:
+        """These have not voted after all."""
+        gone = np.isin(self._keys, np.concatenate([keys.author, keys.text]))
+        self._keys, self._until = self._keys[~gone], self._until[~gone]
+
+    def forget(self, pane: int) -> None:
+        """Drops the hours whose last pane lies before the one given."""
+        kept = self._until > pane
+        if not kept.all():
+            self._keys, self._until = self._keys[kept], self._until[kept]
+
+    def nbytes(self) -> int:
+        """The memory taken."""
+        return int(self._keys.nbytes + self._until.nbytes)
+
+
+class Outcome(NamedTuple):
+    """For each row given: does it vote, and is it a copy of what was said before in this hour?"""
+
+    votes: Bools
+    copies: Bools
+
+
+def tally(rows: Rows, voted: Voted) -> Outcome:
+    """Who votes among these counted rows (any order), given who has voted before them."""
+    keys = keys_of(rows)
+    votes = np.zeros(len(rows), np.bool_)
+    said = voted.has(keys.text)
+    order = np.lexsort((rows["id"], rows["event"]))
+    left = order[(is_scored(rows) & ~said & ~voted.has(keys.author))[order]]
+    while len(left):
+        author, text = keys.author[left], keys.text[left]
+        chosen = _firsts(author) & _firsts(text)
+        votes[left[chosen]] = True
+        left = left[~(np.isin(author, author[chosen]) | np.isin(text, text[chosen]))]
+    return Outcome(votes, is_scored(rows) & (said | _said_before(keys.text, votes, order)))
+
+
+def _said_before(text: Hashes, votes: Bools, order: Ints) -> Bools:
+    """Which texts had got their vote at an earlier place of this order."""
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    voters = np.flatnonzero(votes)
+    if not len(voters):
+        return np.zeros(len(text), np.bool_)
+    voters = voters[np.argsort(text[voters])]
+    at = np.minimum(np.searchsorted(text[voters], text), len(voters) - 1)
+    return np.asarray((text[voters[at]] == text) & (rank[voters[at]] < rank))
+
+
+def _firsts(values: Hashes) -> Bools:
+    out = np.zeros(len(values), np.bool_)
+    out[np.unique(values, return_index=True)[1]] = True
+    return out
+
+
+def sums_of(rows: Rows, votes: Bools, copies: Bools) -> Rows:
+    """The sums (dtype SUM) of one pane's counted rows, one per brand."""
+    out = np.zeros(len(rows), SUM)
+    out["brand"] = rows["brand"]
+    out["score"] = np.where(is_scored(rows), rows["score"], 0)
+    for label, name in enumerate(("negative", "neutral", "positive", "abstained")):
+        out[name] = rows["label"] == label
+    out["copies"] = copies
+    value = _values(rows, votes)
+    for label, name in enumerate(("negative_votes", "neutral_votes", "positive_votes")):
+        out[name] = votes & (rows["label"] == label)
+    out["vote"], out["vote_square"] = value, value * value
+    return grouped(out) if len(out) else out
+
+
+def _values(rows: Rows, votes: Bools) -> Ints:
+    """The value of each vote: the mean of the author's scores in this pane and hour, in 1/10,000; 0 for no vote."""
+    value = np.zeros(len(rows), np.int64)
+    scored = np.flatnonzero(is_scored(rows))
+    _, person = np.unique(keys_of(rows[scored]).author, return_inverse=True)
+    count = np.bincount(person)
+    total = np.zeros(len(count), np.int64)
+    np.add.at(total, person, rows["score"][scored].astype(np.int64))
+    mean = (2 * total + count) // (2 * count)
+    value[scored] = mean[person]
+    return np.where(votes, value, 0)

@@ -1,0 +1,270 @@
+"""Brands: which posts name them. One automaton over all phrases of all brands; a post that names none costs no more.
+
+A brand file is TOML:
+
+    number = 3                              # rises with every published file
+    published = 2026-11-25T06:00:00Z
+
+    [[brand]]
+    name = "kopi-senja"                     # the label of every figure: [a-z0-9-]
+    title = "Kopi Senja"
+    any = ["kopi senja", "kopisenja*", "#kopisenja"]    # any one of these names it; * ends a prefix
+    near = [["senja", "kopi", 3]]           # or these two, at most 3 words apart
+    all = []                                # and every one of these
+    none = ["kopi senja hari"]              # and none of these
+    languages = ["id", "en"]                # only posts in these; empty: any
+    sources = []                            # only posts of these; empty: any
+    from = 2026-11-25T06:30:00Z             # the event time from which this rule holds; absent: always
+    group = "coffee"                        # brands compared with one another
+    own = ["@kopisenja"]                    # the brand's own accounts and campaign tags
+
+Phrases match whole words, after NFKC and case folding; `#` and `@` belong to their word, other punctuation parts words.
+Two entries of one name are two rules of one brand: a post is matched by the one in force at its `created_at`, so an old
+post meets the old rule wherever and whenever it is read. That is why a changed rule starts in the future: at least
+15 minutes after `published`, time for every worker to read it.
+Knows nothing of files, Kafka, models or how a language is found.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import pairwise
+from typing import Annotated, Any
+
+import msgspec
+from ahocorasick_rs import AhoCorasick
+
+from streams.heart.errors import BadBrands, nearest
+from streams.heart.post import Post, epoch_ms, visible
+
+NOTICE_MS = 15 * 60_000  # from `published` to the first `from`
+ALWAYS = -(2**62)
+
+_WORD = re.compile(r"[#@]?\w+")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_EMPTY: frozenset[str] = frozenset()
+
+Words = Annotated[int, msgspec.Meta(ge=1, le=50)]
+
+
+class Brand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"since": "from"}):
+    """One rule of one brand, as the file states it."""
+
+    name: str
+    title: str = ""
+    any: tuple[str, ...] = ()
+    all: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+    near: tuple[tuple[str, str, Words], ...] = ()
+    languages: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    since: datetime | None = None
+    group: str = ""
+    own: tuple[str, ...] = ()
+
+    @property
+    def since_ms(self) -> int:
+        """The event time from which the rule holds, ms UTC."""
+        return ALWAYS if self.since is None else epoch_ms(self.since)
+
+    @property
+    def rule(self) -> str:
+        """The rule's name within its brand: when it began."""
+        return "always" if self.since is None else self.since.isoformat()
+
+
+class BrandFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file as written, checked for types only; `Brands` checks the rest."""
+
+    number: Annotated[int, msgspec.Meta(ge=1)]
+    published: datetime
+    brand: tuple[Brand, ...]
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A brand that a post names, and the rule that says so."""
+
+    brand: str
+    rule: str
+
+
+def words(text: str) -> str:
+    """A text as its words: NFKC, case-folded, single spaces between and around.
+
+    >>> words("KOPI-Senja, enak! #KopiSenja ＡＢＣ")
+    ' kopi senja enak #kopisenja abc '
+    """
+    folded = text.lower() if text.isascii() else unicodedata.normalize(
+        "NFKC", unicodedata.normalize("NFKC", visible(text)).casefold())
+    return " " + " ".join(_WORD.findall(folded)) + " "
+
+
+def phrase(said: str) -> str:
+    """A phrase as the automaton looks for it: closed by a space, or open after a `*`.
+
+    >>> phrase("Kopi Senja"), phrase("kopisenja*")
+    (' kopi senja ', ' kopisenja')
+    """
+    return words(said[:-1])[:-1] if said.endswith("*") else words(said)
+
+
+class Brands:
+    """A checked brand file, ready to match. Built once per file, off the event loop; never changed."""
+
+    def __init__(self, file: BrandFile) -> None:
+        self.file = file
+        _check(file)
+        self._until = _until(file.brand)
+        phrases: dict[str, int] = {}
+        self._rules = [_Compiled(brand, phrases) for brand in file.brand]
+        self._asks: dict[int, list[int]] = defaultdict(list)
+        for at, rule in enumerate(self._rules):
+            for number in rule.wakes:
+                self._asks[number].append(at)
+        self._automaton = AhoCorasick(list(phrases)) if phrases else None
+
+    @classmethod
+    def parse(cls, toml: str) -> "Brands":
+        """Reads the text of a brand file. Raises `BadBrands`, naming the key and the nearest known one."""
+        try:
+            file = msgspec.toml.decode(toml, type=BrandFile)
+        except msgspec.ValidationError as error:
+            raise BadBrands(_explained(str(error))) from None
+        except (msgspec.DecodeError, ValueError) as error:
+            raise BadBrands(f"not TOML: {error}") from None
+        return cls(file)
+
+    @property
+    def number(self) -> int:
+        """The file's number, which only rises."""
+        return self.file.number
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every brand once, in the file's order."""
+        return tuple(dict.fromkeys(brand.name for brand in self.file.brand))
+
+    def title(self, name: str) -> str:
+        """What people call the brand."""
+        return next((b.title for b in reversed(self.file.brand) if b.name == name and b.title), name)
+
+    def match(self, text: str, source: str, event_ms: int) -> list[tuple[Match, tuple[str, ...]]]:
+        """The brands a post names, each with the languages it is limited to (none: any), in the file's order."""
+        if self._automaton is None:
+            return []
+        hay = words(text)
+        found = self._automaton.find_matches_as_indexes(hay, overlapping=True)
+        if not found:
+            return []
+        hits: dict[int, list[int]] = defaultdict(list)
+        for number, start, _ in found:
+            hits[number].append(start)
+        woken = sorted({at for number in hits for at in self._asks.get(number, ())})
+        return [
+            (Match(brand.name, brand.rule), brand.languages)
+            for at in woken
+            if (brand := self.file.brand[at]).since_ms <= event_ms < self._until[at]
+            and (not brand.sources or source in brand.sources)
+            and self._rules[at].holds(hits, hay)
+        ]
+
+    def of(self, post: Post) -> list[tuple[Match, tuple[str, ...]]]:
+        """`match` for a post."""
+        return self.match(post.text, post.source, post.event_ms)
+
+    def follows(self, old: "Brands") -> None:
+        """Checks that this file may replace `old` in a running worker. Raises `BadBrands` where it may not."""
+        if self.number <= old.number:
+            raise BadBrands(f"number = {self.number}: the running file has {old.number}, and numbers only rise")
+        ready = epoch_ms(self.file.published) + NOTICE_MS
+        kept = set(old.file.brand)
+        for brand in self.file.brand:
+            if brand not in kept and brand.since_ms < ready:
+                raise BadBrands(f"brand {brand.name!r}: a new or changed rule needs a `from` at least 15 minutes after "
+                                f"`published`, so that every worker has it in time")
+        rules = {(b.name, b.rule) for b in self.file.brand}
+        for brand in old.file.brand:
+            if (brand.name, brand.rule) not in rules:
+                raise BadBrands(f"brand {brand.name!r}: its rule from {brand.rule} is gone; older posts still need it "
+                                f"(to end a brand, add an entry with a `from` and no phrases)")
+
+
+class _Compiled:
+    """One rule over the numbers of its phrases."""
+
+    def __init__(self, brand: Brand, phrases: dict[str, int]) -> None:
+        def number(said: str) -> int:
+            return phrases.setdefault(phrase(said), len(phrases))
+
+        self.any = frozenset(map(number, brand.any))
+        self.all = frozenset(map(number, brand.all))
+        self.none = frozenset(map(number, brand.none))
+        self.near = [(number(a), number(b), apart) for a, b, apart in brand.near]
+        # A rule is looked at only when one of these is found.
+        self.wakes = self.any | {a for a, _, _ in self.near} or self.all
+
+    def holds(self, hits: dict[int, list[int]], hay: str) -> bool:
+        """Whether the rule is met by the phrases found, `hits`: number -> where each begins in `hay`."""
+        found = hits.keys()
+        named = not (self.any or self.near) or not self.any.isdisjoint(found) or any(
+            _apart(hits[a], hits[b], hay) <= apart for a, b, apart in self.near if a in found and b in found)
+        return named and self.all <= found and self.none.isdisjoint(found)
+
+
+def _apart(one: Iterable[int], other: Iterable[int], hay: str) -> int:
+    """The least number of words from a beginning of one phrase to a beginning of the other."""
+    others = [hay.count(" ", 0, at) for at in other]
+    return min(abs(hay.count(" ", 0, at) - word) for at in one for word in others)
+
+
+def _until(brands: tuple[Brand, ...]) -> list[int]:
+    """For each rule the event time at which the next one of its brand takes over."""
+    ends = [-ALWAYS] * len(brands)
+    order = sorted(range(len(brands)), key=lambda at: (brands[at].name, brands[at].since_ms))
+    for at, after in pairwise(order):
+        if brands[at].name == brands[after].name:
+            ends[at] = brands[after].since_ms
+    return ends
+
+
+def _check(file: BrandFile) -> None:
+    seen: set[tuple[str, int]] = set()
+    if file.published.tzinfo is None:
+        raise BadBrands("published: needs a time zone, such as 2026-11-25T06:00:00Z")
+    published = epoch_ms(file.published)
+    for brand in file.brand:
+        where = f"brand {brand.name!r}"
+        if not _NAME.match(brand.name):
+            raise BadBrands(f"{where}: name may hold a-z, 0-9 and -, at most 63 of them")
+        if brand.since is not None and brand.since.tzinfo is None:
+            raise BadBrands(f"{where}: from needs a time zone")
+        if (brand.name, brand.since_ms) in seen:
+            raise BadBrands(f"{where}: two rules from the same time on")
+        seen.add((brand.name, brand.since_ms))
+        if published < brand.since_ms < published + NOTICE_MS:
+            raise BadBrands(f"{where}: from = {brand.rule} is less than 15 minutes after published")
+        if brand.since is None and not (brand.any or brand.all or brand.near):
+            raise BadBrands(f"{where}: no phrase in any, all or near: it would never be named")
+        _check_phrases(where, brand)
+
+
+def _check_phrases(where: str, brand: Brand) -> None:
+    for key in ("any", "all", "none"):
+        for said in getattr(brand, key):
+            if not words(said).strip():
+                raise BadBrands(f"{where}: {key} holds {said!r}, in which no word is left")
+    for a, b, _ in brand.near:
+        if not words(a).strip() or not words(b).strip():
+            raise BadBrands(f"{where}: near holds a phrase in which no word is left")
+
+
+def _explained(said: str) -> str:
+    """msgspec's words, and the nearest key that exists."""
+    unknown = re.search(r"unknown field `([^`]*)`(.*)", said)
+    if not unknown:
+        return said
+    kind: Any = Brand if "brand" in unknown.group(2) else BrandFile
+    key, where = unknown.groups()
+    return f"unknown key {key!r}{where}{nearest(key, kind.__struct_encode_fields__)}"

@@ -1,0 +1,434 @@
+"""Tracker: the pulse worker's pure half. Frames of one mentions partition in, figures out.
+
+    apply(frames)    takes facts, marks and ticks in
+    settle()         joins them, finds who votes; then, by the watermark: close, seal, forget
+    readings()       what the windows say now
+
+The state is a set of facts, so any order, any repetition and any restart that reads the log again give the same
+figures. Panes inside the grace keep their rows; sealed ones only their sums.
+Knows nothing of Kafka, clocks, metrics or swings.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streams.heart.ballot import Outcome, Voted, keys_of, sums_of, tally
+from streams.heart.facts import COPY, COUNTED, FACT, VOTED, Floors, Slice, Verdicts, is_scored
+from streams.heart.frame import FLOOR, LABELS, Frame, unpack
+from streams.heart.notice import MentionsRead
+from streams.heart.pane import MINUTE, NOTHING, PANE_MS, UNIT, Minutes, Rows, add, dense
+from streams.heart.watermark import DAY, GUARD_MS, Watermark, Wellness
+from streams.heart.window import PRIOR_VARIANCE, WINDOWS, Reading, interval, variance
+
+Ints = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint32]
+
+EARLY_MS = 60_000  # how far ahead of its arrival a row may be dated
+_HALVED_DAILY = 0.5 ** (1 / DAY)
+
+
+class Times(NamedTuple):
+    """How long a pane stays open, ms: for the detector, and for the figures (one hour or more)."""
+
+    delay_ms: int = 30_000
+    grace_ms: int = 3_600_000
+
+    @property
+    def floor_ms(self) -> int:
+        """How long a floor is kept. The last row that it may touch is dated EARLY_MS after its own arrival, which may
+        lie up to one grace after the floor's (a removal can come before its post), by a clock that stepped back; its
+        pane seals one grace after that."""
+        return 2 * self.grace_ms + EARLY_MS + PANE_MS + GUARD_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What one settling did. Times are those of the mentions that became visible."""
+
+    counts: MentionsRead
+    counted: tuple[tuple[str, str, str, int], ...]  # brand, source, sentiment, how many
+    votes: tuple[tuple[str, str, int], ...]  # brand, sentiment, how many; of the panes that closed
+    event_ms: Ints
+    arrival_ms: Ints
+    changed: frozenset[str]
+
+
+class Index:
+    """Names and their numbers, in the order in which they were first met."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, name: str) -> int:
+        """The number of a name, a new one if need be."""
+        number = self._numbers.setdefault(name, len(self.names))
+        if number == len(self.names):
+            self.names.append(name)
+        return number
+
+    def all(self, names: Sequence[str]) -> Ints:
+        """The numbers of several names, new ones if need be."""
+        return np.array([self.number(name) for name in names], np.int64)
+
+    def known(self, names: Iterable[str]) -> Ints:
+        """The numbers of those names that have one."""
+        return np.array([self._numbers[name] for name in names if name in self._numbers], np.int64)
+
+
+class Usual:
+    """How a brand's mentions usually divide over the sources: those sealed, forgotten by half each day."""
+
+    def __init__(self) -> None:
+        self._weight: dict[int, float] = {}
+        self._pane: int | None = None
+
+    def seal(self, pane: int, by_source: tuple[Ints, Ints]) -> None:
+        """Takes a sealed pane's counts: keys brand * 256 + source, and how many."""
+        fade = _HALVED_DAILY ** (pane - (pane if self._pane is None else self._pane))
+        self._pane = pane
+        if fade < 1.0:
+            self._weight = {key: weight * fade for key, weight in self._weight.items()}
+        for key, count in zip(*by_source, strict=True):
+            self._weight[int(key)] = self._weight.get(int(key), 0.0) + float(count)
+
+    def shares(self, unsealed: Iterable[tuple[Ints, Ints]]) -> dict[int, dict[int, float]]:
+        """Brand -> source -> weight, with what is not sealed yet."""
+        out: dict[int, dict[int, float]] = {}
+        for key, weight in self._weight.items():
+            out.setdefault(key >> 8, {})[key & 255] = weight
+        for keys, counts in unsealed:
+            for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
+                of = out.setdefault(key >> 8, {})
+                of[key & 255] = of.get(key & 255, 0.0) + count
+        return out
+
+
+class Tracker:
+    """The state of one mentions partition: a set of facts, and the figures that follow from it."""
+
+    def __init__(self, partition: int, partitions: int, times: Times | None = None) -> None:
+        self.partition = partition
+        self._times = times or Times()
+        self._watermark = Watermark(partitions)
+        self._wellness = Wellness()
+        self._brands, self._sources, self._langs, self._models, self._rules = (Index() for _ in range(5))
+        self._floors = Floors()
+        self._new_floors: list[Rows] = []
+        self._slices: dict[int, Slice] = {}
+        self._sealed_reads = 0
+        self._minutes = Minutes()
+        self._voted = Voted()
+        self._usual = Usual()
+        self._closed_to: int | None = None  # panes before it are closed: their votes stand in self._voted
+        self._sealed_to: int | None = None  # panes before it are sealed: no rows, only sums
+        self._shown: int | None = None  # the pane that the windows ended with when last read
+
+    # What time it is.
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """How far time has come, by the log alone; None before every posts partition has been heard of."""
+        return self._watermark.now_ms
+
+    @property
+    def highest_mark_ms(self) -> int | None:
+        """The present: windows end with the pane that holds it."""
+        return self._watermark.highest_ms
+
+    @property
+    def marks(self) -> dict[int, int]:
+        """Posts partition -> its mark."""
+        return dict(self._watermark.marks)
+
+    # Taking in.
+
+    def apply(self, frames: Iterable[bytes]) -> None:
+        """Takes frames in. Figures move at the next `settle`. Raises `BrokenPromise` for bytes that are no frame."""
+        parts = []
+        for data in frames:
+            frame = unpack(data)
+            # Asked before its own marks, frame by frame: whether a replayed row still counts must follow from the log
+            # alone, not from how many frames happen to be read at once.
+            sealed_to = self._watermark.passed(self._times.grace_ms)
+            self._watermark.update(frame.marks)
+            self._wellness.update(frame.health)
+            if len(frame.floors):
+                self._new_floors.append(frame.floors)
+            if len(frame.rows):
+                parts.append(self._own(self._unsealed(frame, sealed_to)))
+        if sum(map(len, parts)):
+            self._file(np.concatenate(parts))
+
+    def _unsealed(self, frame: Frame, sealed_to: int | None) -> Frame:
+        """The frame without the rows of sealed panes."""
+        if sealed_to is None:
+            return frame
+        kept = frame.rows["event"] >= sealed_to * PANE_MS
+        self._sealed_reads += int(len(kept) - np.count_nonzero(kept))
+        return frame if kept.all() else msgspec.structs.replace(frame, rows=frame.rows[kept])
+
+    def _own(self, frame: Frame) -> Rows:
+        """A frame's rows under this tracker's own numbers (dtype FACT)."""
+        rows = np.zeros(len(frame.rows), FACT)
+        for name in frame.rows.dtype.names or ():
+            rows[name] = frame.rows[name]
+        for name, index in (("brand", self._brands), ("source", self._sources), ("lang", self._langs),
+                            ("model", self._models), ("rule", self._rules)):
+            rows[name] = index.all(getattr(frame.names, name))[frame.rows[name]]
+        return rows
+
+    def _file(self, rows: Rows) -> None:
+        order = np.argsort(rows["event"], kind="stable")
+        rows = rows[order]
+        panes = rows["event"] // PANE_MS
+        starts = np.flatnonzero(np.diff(panes, prepend=panes[0] - 1))
+        for part in np.split(rows, starts[1:]):
+            pane = int(part["event"][0]) // PANE_MS
+            self._slices.setdefault(pane, Slice(pane)).fresh.append(part)
+
+    # Settling.
+
+    def settle(self) -> Settled:
+        """Joins what was taken in, finds the votes, then closes, seals and forgets as far as the watermark allows."""
+        floors = np.concatenate(self._new_floors) if self._new_floors else np.zeros(0, FLOOR)
+        self._new_floors = []
+        floored = self._floors.add(floors)
+        touched = {pane: brands for pane, one in self._slices.items() if len(brands := one.brands_touched(floored))}
+        settled = _Sum(self._brands.names, self._sources.names)
+        settled.touched(touched.values())
+        old = self._revoked(touched)
+        for pane in sorted(touched):
+            settled.resolved(self._slices[pane].resolve(self._floors, self._times.grace_ms))
+        self._revote(touched, old)
+        for closed in self._close():
+            settled.closed(closed)
+        self._seal()
+        sealed, self._sealed_reads = self._sealed_reads, 0
+        return settled.done(sealed, len(floors), self._present_moved())
+
+    def _revoked(self, touched: dict[int, Numbers]) -> Numbers:
+        """Brands touched in closed panes lose all votes there, to vote anew: a vote may free or bar later ones."""
+        closed = [brands for pane, brands in touched.items() if self._is_closed(pane)]
+        if not closed:
+            return np.zeros(0, np.uint32)
+        again = np.unique(np.concatenate(closed))
+        for pane in self._slices:
+            if self._is_closed(pane):
+                rows = self._slices[pane].rows
+                self._voted.take_back(keys_of(rows[(rows["state"] & VOTED != 0) & np.isin(rows["brand"], again)]))
+        return again
+
+    def _is_closed(self, pane: int) -> bool:
+        return self._closed_to is not None and pane < self._closed_to
+
+    def _revote(self, touched: dict[int, Numbers], again: Numbers) -> None:
+        """Votes in closed panes for the brands that lost them, then in all open panes."""
+        if not touched:
+            return
+        closed = sorted(pane for pane in self._slices if self._is_closed(pane))
+        if len(again):
+            self._vote(closed, again, set(touched))
+            for pane in closed:
+                rows = self._slices[pane].rows
+                self._voted.add(keys_of(rows[(rows["state"] & VOTED != 0) & np.isin(rows["brand"], again)]))
+        self._vote(sorted(self._slices.keys() - set(closed)), None, set(touched))
+
+    def _vote(self, panes: list[int], brands: Numbers | None, dirty: set[int]) -> None:
+        """Tallies these panes together; a pane whose rows or votes changed gets new sums."""
+        slices = [self._slices[pane] for pane in panes]
+        picked = [_counted_at(one.rows, brands) for one in slices]
+        if not picked:
+            return
+        outcome = tally(np.concatenate([one.rows[at] for one, at in zip(slices, picked, strict=True)]), self._voted)
+        done = 0
+        for one, at in zip(slices, picked, strict=True):
+            part = slice(done, done := done + len(at))
+            if _mark(one.rows, at, Outcome(outcome.votes[part], outcome.copies[part])) or one.pane in dirty:
+                _sum_up(one)
+
+    def _close(self) -> list[Rows]:
+        """Closes panes: their votes are remembered apart, and their sources' health is judged."""
+        after = self._watermark.passed(self._times.delay_ms)
+        if after is None:
+            return []
+        first = min(self._slices, default=after) if self._closed_to is None else self._closed_to
+        for pane in range(max(first, after - DAY), after):
+            self._wellness.close(pane, self._times.delay_ms)
+        closing = sorted(pane for pane in self._slices if first <= pane < after)
+        for pane in closing:
+            rows = self._slices[pane].rows
+            self._voted.add(keys_of(rows[rows["state"] & VOTED != 0]))
+        self._closed_to = after if self._closed_to is None else max(after, self._closed_to)
+        return [self._slices[pane].sums for pane in closing]
+
+    def _seal(self) -> None:
+        """Seals panes, then forgets what no pane can need any more; in this order within one step of the watermark."""
+        now, after = self._watermark.now_ms, self._watermark.passed(self._times.grace_ms)
+        if now is None or after is None or (self._sealed_to is not None and after <= self._sealed_to):
+            return
+        for pane in sorted(pane for pane in self._slices if pane < after):
+            one = self._slices.pop(pane)
+            self._minutes.seal(pane, one.sums)
+            self._usual.seal(pane, one.by_source)
+        self._sealed_to = after
+        self._floors.forget(now - self._times.floor_ms)
+        self._voted.forget(after)
+        self._minutes.forget((after - DAY) // MINUTE)
+
+    def _present_moved(self) -> bool:
+        present = self.highest_mark_ms
+        pane = None if present is None else present // PANE_MS
+        moved, self._shown = pane != self._shown, pane
+        return moved
+
+    # Showing.
+
+    def between(self, first: int, after: int) -> Rows:
+        """The sums (dtype SUM) of the panes [first, after), by brand; beyond the grace by whole minutes."""
+        parts = [one.sums for pane, one in self._slices.items() if first <= pane < after]
+        if self._sealed_to is not None and first < self._sealed_to:
+            parts += self._minutes.between(-(-first // MINUTE), (min(after, self._sealed_to) - 1) // MINUTE + 1)
+        return add(parts)
+
+    def brand_number(self, brand: str) -> int:
+        """The number of a brand in the sums of this tracker."""
+        return self._brands.number(brand)
+
+    def readings(self, brands: Iterable[str] | None = None) -> list[Reading]:
+        """All windows of the brands given, or of all brands with a mention in the last day."""
+        present = self.highest_mark_ms
+        if present is None:
+            return []
+        after = present // PANE_MS + 1
+        sums = {window: dense(self.between(after - panes, after), len(self._brands.names))
+                for window, panes in WINDOWS.items()}
+        said = sums["24h"]["negative"] + sums["24h"]["neutral"] + sums["24h"]["positive"] + sums["24h"]["abstained"]
+        asked = np.flatnonzero(said) if brands is None else self._brands.known(brands)
+        authors = {window: self._authors(after - panes, after) for window, panes in WINDOWS.items() if panes <= 360}
+        complete = self._completeness(asked, after)
+        out = []
+        for brand in asked.tolist():
+            day = {name: int(column[brand]) for name, column in sums["24h"].items()}
+            prior = variance(_votes(day), day["vote"], day["vote_square"], PRIOR_VARIANCE)
+            for window in WINDOWS:
+                of = {name: int(column[brand]) for name, column in sums[window].items()}
+                people = int(authors[window][brand]) if window in authors else None
+                out.append(_reading(self._brands.names[brand], window, of, prior, (people, complete[window][brand])))
+        return out
+
+    def _authors(self, first: int, after: int) -> Ints:
+        """Distinct authors per brand in the panes that still have their rows."""
+        parts = [one.counted()[["brand", "author"]] for pane, one in self._slices.items() if first <= pane < after]
+        if not parts:
+            return np.zeros(len(self._brands.names), np.int64)
+        rows = np.concatenate(parts)
+        order = np.lexsort((rows["author"], rows["brand"]))
+        brand, author = rows["brand"][order], rows["author"][order]
+        first_of = np.r_[True, (brand[1:] != brand[:-1]) | (author[1:] != author[:-1])][:len(brand)]
+        return np.bincount(brand[first_of], minlength=len(self._brands.names))
+
+    def _completeness(self, brands: Ints, after: int) -> dict[str, dict[int, float]]:
+        """Window -> brand -> share of its usual mentions whose source was healthy, over the panes that are closed."""
+        closed = after if self._closed_to is None else min(after, self._closed_to)
+        usual = self._usual.shares(one.by_source for one in self._slices.values())
+        out: dict[str, dict[int, float]] = {}
+        for window, panes in WINDOWS.items():
+            first = min(after - panes, closed - MINUTE)
+            well = [self._wellness.share(source, first, closed) for source in self._sources.names]
+            out[window] = {}
+            for brand in brands.tolist():
+                weights = usual.get(brand, {})
+                total = sum(weights.values())
+                healthy = sum(well[source] * weight for source, weight in weights.items())
+                out[window][brand] = healthy / total if total else 1.0
+        return out
+
+    def nbytes(self) -> int:
+        """The memory of the facts, sums and votes held, in bytes."""
+        minutes = sum(part.nbytes for _, part in self._minutes.held())
+        return sum(one.nbytes() for one in self._slices.values()) + self._voted.nbytes() + minutes
+
+
+def _mark(rows: Rows, at: Ints, outcome: Outcome) -> bool:
+    """Writes who votes into the rows' state; whether that changed anything."""
+    state = (COUNTED | np.where(outcome.votes, VOTED, 0) | np.where(outcome.copies, COPY, 0)).astype(np.uint8)
+    changed = not np.array_equal(state, rows["state"][at])
+    if changed:
+        rows["state"][at] = state
+    return changed
+
+
+def _sum_up(one: Slice) -> None:
+    """New sums for one slice."""
+    rows = one.counted()
+    one.sums = sums_of(rows, rows["state"] & VOTED != 0, rows["state"] & COPY != 0) if len(rows) else NOTHING
+    scored = rows[is_scored(rows)]
+    keys, counts = np.unique(scored["brand"].astype(np.int64) * 256 + scored["source"], return_counts=True)
+    one.by_source = (keys, counts.astype(np.int64))
+
+
+def _counted_at(rows: Rows, brands: Numbers | None) -> Ints:
+    """Where the counted rows stand, of some brands or of all."""
+    counted = rows["state"] & COUNTED != 0
+    return np.flatnonzero(counted if brands is None else counted & np.isin(rows["brand"], brands))
+
+
+def _votes(of: dict[str, int]) -> int:
+    return of["negative_votes"] + of["neutral_votes"] + of["positive_votes"]
+
+
+def _reading(brand: str, window: str, of: dict[str, int], prior: float, beside: tuple[int | None, float]) -> Reading:
+    """Sums as a reading; `beside`: distinct authors and completeness."""
+    scored = of["negative"] + of["neutral"] + of["positive"]
+    votes = _votes(of)
+    mood, lower, upper = interval(votes, of["vote"], of["vote_square"], prior) if votes else (None, None, None)
+    return Reading(
+        brand=brand, window=window, mentions=scored + of["abstained"], abstained=of["abstained"],
+        negative=of["negative"], neutral=of["neutral"], positive=of["positive"], score_sum=of["score"] / UNIT,
+        votes=votes, mood=mood, lower=lower, upper=upper, organic=1 - of["copies"] / scored if scored else None,
+        authors=beside[0], completeness=beside[1])
+
+
+class _Sum:
+    """What one settling did, in the making."""
+
+    def __init__(self, brands: list[str], sources: list[str]) -> None:
+        self._brands, self._sources = brands, sources
+        self._verdicts: list[Verdicts] = []
+        self._closed: list[Rows] = []
+        self._touched: set[int] = set()
+
+    def touched(self, brands: Iterable[Numbers]) -> None:
+        for some in brands:
+            self._touched.update(some.tolist())
+
+    def resolved(self, verdicts: Verdicts) -> None:
+        self._verdicts.append(verdicts)
+
+    def closed(self, sums: Rows) -> None:
+        self._closed.append(sums)
+
+    def done(self, sealed: int, floors: int, everything: bool) -> Settled:
+        seen = np.concatenate([v.seen for v in self._verdicts]) if self._verdicts else np.zeros(0, FACT)
+        all_of = self._verdicts
+        counts = MentionsRead(sum(v.new for v in all_of), sum(v.duplicate for v in all_of),
+                              sum(v.superseded for v in all_of), sum(v.removed for v in all_of), sealed, floors)
+        changed = frozenset(self._brands if everything else (self._brands[brand] for brand in self._touched))
+        times = seen["event"].copy(), seen["arrival"].copy()
+        return Settled(counts, self._counted(seen), self._votes(), *times, changed)
+
+    def _counted(self, seen: Rows) -> tuple[tuple[str, str, str, int], ...]:
+        kinds, counts = np.unique(seen[["brand", "source", "label"]], return_counts=True)
+        return tuple((self._brands[brand], self._sources[source], LABELS[label], count)
+                     for (brand, source, label), count in zip(kinds.tolist(), counts.tolist(), strict=True))
+
+    def _votes(self) -> tuple[tuple[str, str, int], ...]:
+        total = add(self._closed)
+        return tuple((self._brands[row["brand"]], label, int(row[f"{label}_votes"]))
+                     for row in total for label in LABELS[:3] if row[f"{label}_votes"])

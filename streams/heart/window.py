@@ -1,0 +1,72 @@
+"""Windows: what is shown of a brand, over the last minute, five minutes, hour and day.
+
+    mood      the mean vote, -1 to +1, with an interval of 95 %
+    plain     the mean score of all scored mentions, beside it
+
+The interval covers sampling error with votes as units. With few votes their own variance says little, so it is shrunk
+to the brand's of the last day, and that to a prior of 0.45 (each with the weight of 50 votes). Its ends stay on the
+scale.
+It does not cover labelling error: that stands in the model's card.
+Knows nothing of rows, marks, Kafka or clocks.
+"""
+
+import math
+from typing import NamedTuple
+
+from streams.heart.pane import MINUTE, UNIT
+
+WINDOWS: dict[str, int] = {"1m": MINUTE, "5m": 5 * MINUTE, "1h": 60 * MINUTE, "24h": 1440 * MINUTE}  # in panes
+PRIOR_VARIANCE = 0.45
+PRIOR_WEIGHT = 50
+Z95 = 1.959964
+
+
+class Reading(NamedTuple):
+    """What one window says of one brand. Where nothing was scored there is no mood: None, never a zero."""
+
+    brand: str
+    window: str
+    mentions: int
+    abstained: int
+    negative: int
+    neutral: int
+    positive: int
+    score_sum: float
+    votes: int
+    mood: float | None
+    lower: float | None
+    upper: float | None
+    organic: float | None  # share of scored mentions that are no copy of another's text
+    authors: int | None  # distinct; counted up to one hour
+    completeness: float  # share of the brand's usual votes whose source was healthy
+
+    @property
+    def scored(self) -> int:
+        """Mentions with a mood."""
+        return self.negative + self.neutral + self.positive
+
+    @property
+    def plain(self) -> float | None:
+        """The mean score of the mentions, each as loud as it is."""
+        return self.score_sum / self.scored if self.scored else None
+
+
+def variance(votes: int, total: int, squares: int, prior: float) -> float:
+    """The variance of votes (sums in 1/10,000), shrunk to a prior with the weight of 50 votes.
+
+    >>> variance(0, 0, 0, 0.45)
+    0.45
+    """
+    within = squares / UNIT**2 - (total / UNIT) ** 2 / votes if votes else 0.0
+    return (PRIOR_WEIGHT * prior + max(within, 0.0)) / (PRIOR_WEIGHT + max(votes - 1, 0))
+
+
+def interval(votes: int, total: int, squares: int, prior: float) -> tuple[float, float, float]:
+    """Mood, lower and upper end of at least one vote, each in [-1, 1].
+
+    >>> interval(100, 250_000, 5_000_000_000, 0.45)
+    (0.25, 0.1..., 0.3...)
+    """
+    mood = total / votes / UNIT
+    half = Z95 * math.sqrt(variance(votes, total, squares, prior) / votes)
+    return mood, max(mood - half, -1.0), min(mood + half, 1.0)

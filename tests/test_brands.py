@@ -1,0 +1,118 @@
+"""Brand files: what they say, what they refuse, and which posts they match."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.heart.brands import Brands, words
+from streams.heart.errors import BadBrands
+
+HEAD = "number = 1\npublished = 2026-01-01T00:00:00Z\n"
+COFFEE = HEAD + """
+[[brand]]
+name = "kopi-senja"
+title = "Kopi Senja"
+any = ["kopi senja", "kopisenja*", "#kopisenja"]
+near = [["senja", "latte", 3]]
+none = ["kopi senja hari"]
+"""
+
+
+def named(brands: Brands, text: str, *, source: str = "demo", at_ms: int = 1_800_000_000_000) -> list[str]:
+    return [match.brand for match, _ in brands.match(text, source, at_ms)]
+
+
+@pytest.mark.parametrize(("text", "is_named"), [
+    ("Kopi Senja enak!", True),
+    ("KOPI-SENJA", True),
+    ("kopisenjaku sayang", True),
+    ("#KopiSenja", True),
+    ("ko\u200bpi senja", True),
+    ("ｋｏｐｉ ｓｅｎｊａ", True),
+    ("latte di kala senja", True),
+    ("latte itu enak diminum waktu senja", False),
+    ("sekopi senja", False),
+    ("kopi enak di waktu senja", False),
+    ("kopi senja hari yang indah", False),
+    ("#kopi #senja", False),
+    ("", False),
+])
+def test_a_phrase_is_found_as_whole_words(text: str, is_named: bool) -> None:
+    """Case, width and punctuation do not matter; words and their `#` do."""
+    assert (["kopi-senja"] if is_named else []) == named(Brands.parse(COFFEE), text)
+
+
+def test_a_post_meets_the_rule_of_its_own_time() -> None:
+    """Two rules of one brand: the event time decides, not the time of reading."""
+    #            2026-02-01
+    #  --- kopi ----|---- susu ----->
+    both = Brands.parse(HEAD + '[[brand]]\nname = "a"\nany = ["kopi"]\n'
+                        '[[brand]]\nname = "a"\nany = ["susu"]\nfrom = 2026-02-01T00:00:00Z\n')
+    turn = 1_769_904_000_000
+    assert ["a"] == named(both, "kopi", at_ms=turn - 1)
+    assert [] == named(both, "kopi", at_ms=turn)
+    assert ["a"] == named(both, "susu", at_ms=turn)
+    assert ("a",) == both.names
+
+
+def test_all_and_sources_narrow() -> None:
+    """Every phrase of `all` must be there, and the source be one of those listed."""
+    brands = Brands.parse(HEAD + '[[brand]]\nname = "a"\nall = ["kopi", "susu"]\nsources = ["bluesky"]\n')
+    assert ["a"] == named(brands, "susu dan kopi", source="bluesky")
+    assert [] == named(brands, "susu dan kopi", source="file")
+    assert [] == named(brands, "kopi", source="bluesky")
+
+
+@pytest.mark.parametrize(("toml", "says"), [
+    (COFFEE.replace("any =", "anny ="), "anny.*did you mean any"),
+    (COFFEE.replace("number", "nmber", 1), "nmber.*did you mean number"),
+    (COFFEE.replace("number = 1", "number = 0"), "number"),
+    (COFFEE.replace("number = 1", 'number = "one"'), "number"),
+    (COFFEE.replace('"kopi-senja"', '"Kopi Senja!"', 1), "name may hold"),
+    (COFFEE.replace('["kopi senja", ', '["!!!", '), "no word is left"),
+    (COFFEE.replace("00Z", "00"), "time zone"),
+    (HEAD + '[[brand]]\nname = "a"\n', "never be named"),
+    (COFFEE + COFFEE[len(HEAD):], "two rules from the same time"),
+    (COFFEE + 'from = 2026-01-01T00:10:00Z\n', "less than 15 minutes"),
+    ("number = ", "not TOML"),
+])
+def test_a_bad_file_is_refused_and_says_where(toml: str, says: str) -> None:
+    """The message names the key and suggests the nearest."""
+    with pytest.raises(BadBrands, match=re.compile(says, re.DOTALL)):
+        Brands.parse(toml)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    (("number = 1", "number = 1"), "numbers only rise"),
+    (('"kopi senja", ', ""), "at least 15 minutes after"),
+    (('name = "kopi-senja"', 'name = "kopi-pagi"'), "at least 15 minutes after"),
+])
+def test_a_new_file_may_not_change_the_past(change: tuple[str, str], says: str) -> None:
+    """A rule that holds already is not edited: workers that read the file at different times would disagree."""
+    old = Brands.parse(COFFEE)
+    new = Brands.parse(COFFEE.replace(*change).replace("number = 1", f"number = {2 if change[0] != change[1] else 1}"))
+    with pytest.raises(BadBrands, match=says):
+        new.follows(old)
+
+
+def test_a_new_file_may_add_a_rule_of_the_future() -> None:
+    """The old rule stays beside it."""
+    more = COFFEE.replace("number = 1", "number = 2") + (
+        '[[brand]]\nname = "kopi-senja"\nany = ["senja"]\nfrom = 2026-01-01T00:15:00Z\n')
+    Brands.parse(more).follows(Brands.parse(COFFEE))
+    with pytest.raises(BadBrands, match="is gone"):
+        Brands.parse(COFFEE.replace("number = 1", "number = 3")).follows(Brands.parse(more))
+
+
+_word = st.sampled_from(["kopi", "susu", "teh", "#kopi", "gula"])
+_phrases = st.lists(st.lists(_word, min_size=1, max_size=2).map(" ".join), min_size=1, max_size=4, unique=True)
+
+
+@given(st.lists(_phrases, min_size=1, max_size=5), st.lists(_word, max_size=9).map(" ".join))
+def test_the_automaton_finds_what_a_plain_search_finds(rules: list[list[str]], text: str) -> None:
+    """One pass over all brands' phrases gives what looking for each phrase alone gives."""
+    toml = HEAD + "".join(f'[[brand]]\nname = "b{at}"\nany = {phrases}\n' for at, phrases in enumerate(rules))
+    slow = [f"b{at}" for at, phrases in enumerate(rules) if any(words(p) in words(text) for p in phrases)]
+    assert slow == named(Brands.parse(toml.replace("'", '"')), text)

@@ -1,0 +1,234 @@
+"""The algebra of facts, panes, votes and frames: claims that hold for any input."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka.partitioner import murmur2 as kafkas_murmur2
+
+from streams.heart.ballot import Voted, keys_of, sums_of, tally
+from streams.heart.errors import BrokenPromise
+from streams.heart.facts import FACT, Floors, Slice
+from streams.heart.frame import FLOOR, GONE, ROW, Frame, Health, Mark, Names, murmur2, pack, unpack
+from streams.heart.pane import FIELDS, NOTHING, SUM, Minutes, Rows, add, dense
+from streams.heart.tracker import Times, Tracker
+from streams.heart.watermark import Watermark, Wellness
+from streams.heart.window import interval, variance
+from tests.oracle import Mention, vote
+
+HOUR_MS = 3_600_000
+
+
+def facts(*rows: tuple[int, ...]) -> Rows:
+    """(id, brand, rev, arrival, score) -> facts of pane 0."""
+    out = np.zeros(len(rows), FACT)
+    for at, (post, brand, rev, arrival, score) in enumerate(rows):
+        out[at]["id"], out[at]["brand"], out[at]["rev"] = post, brand, rev
+        out[at]["arrival"], out[at]["score"] = arrival, score
+        out[at]["author"], out[at]["dup"] = post, 1000 * post + rev
+    return out
+
+
+_fact = st.tuples(st.integers(1, 4), st.integers(0, 1), st.integers(0, 3), st.integers(0, 5), st.integers(-9, 9))
+_floor = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 3, GONE]), st.integers(0, 60))
+
+
+def slice_of(parts: list[list[tuple[int, ...]]], floors: Floors) -> Slice:
+    one = Slice(0)
+    for part in parts:
+        one.fresh.append(facts(*part))
+        one.resolve(floors, 20)
+    return one
+
+
+@given(st.lists(_fact, max_size=25), st.lists(_floor, max_size=8), st.randoms(use_true_random=False))
+def test_facts_join_in_any_order_and_any_number_of_times(
+        rows: list[tuple[int, ...]], floors: list[tuple[int, ...]], rng: random.Random) -> None:
+    """Union is idempotent, commutative and associative: shuffled, repeated and split, the counted rows are the same."""
+    held = Floors()
+    held.add(np.array(floors, FLOOR))
+    again = rows + rng.sample(rows, len(rows) // 2)
+    rng.shuffle(again)
+    cut = rng.randint(0, len(again))
+    one, other = slice_of([rows], held), slice_of([again[:cut], again[cut:]], held)
+    assert one.counted().tobytes() == other.counted().tobytes()
+
+
+@given(st.lists(_fact, max_size=25), st.lists(_floor, max_size=8))
+def test_every_row_read_gets_one_verdict(rows: list[tuple[int, ...]], floors: list[tuple[int, ...]]) -> None:
+    """Rows read = new + duplicate + superseded + removed."""
+    held = Floors()
+    held.add(np.array(floors, FLOOR))
+    one, total = Slice(0), 0
+    for row in rows:
+        one.fresh.append(facts(row))
+        verdicts = one.resolve(held, 20)
+        total += verdicts.new + verdicts.duplicate + verdicts.superseded + verdicts.removed
+    assert len(rows) == total
+
+
+@given(st.lists(_floor, max_size=20), st.lists(_floor, max_size=20), st.integers(0, 70))
+def test_floors_are_a_set(one: list[tuple[int, ...]], other: list[tuple[int, ...]], before: int) -> None:
+    """Added in either order, the lowest rev that counts is the highest of those that arrived in time."""
+    posts = np.arange(1, 5, dtype=np.uint64)
+    forth, back = Floors(), Floors()
+    for floors, order in ((forth, (one, other)), (back, (other, one, other))):
+        for part in order:
+            floors.add(np.array(part, FLOOR))
+    in_time = [(post, rev) for post, rev, arrival in one + other if arrival < before]
+    want = [max((rev for post, rev in in_time if post == p), default=0) for p in range(1, 5)]
+    assert want == forth.lowest(posts, before).tolist() == back.lowest(posts, before).tolist()
+
+
+_sum = st.tuples(st.integers(0, 2), *[st.integers(-50, 50)] * len(FIELDS))
+
+
+@given(st.lists(_sum, max_size=12), st.integers(0, 12))
+def test_sums_add_up_however_they_are_split(rows: list[tuple[int, ...]], cut: int) -> None:
+    """Whole numbers: addition is exact, in any grouping."""
+    singles = [np.array([row], SUM) for row in rows]
+    whole, split = add(singles), add([add(singles[cut:]), NOTHING, add(singles[:cut])])
+    assert whole.tobytes() == split.tobytes()
+    totals = [int(column.sum()) for column in dense(whole, 3).values()]
+    assert [sum(row[1 + at] for row in rows) for at in range(len(FIELDS))] == totals
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), _sum), max_size=30), st.integers(0, 60), st.integers(0, 60))
+def test_minutes_hold_what_was_sealed(sealed: list[tuple[int, tuple[int, ...]]], first: int, length: int) -> None:
+    """Any span of minutes is the sum of its panes, whole hours cached or not."""
+    minutes = Minutes()
+    for pane, row in sealed:
+        minutes.seal(pane, np.array([row], SUM))
+        add(minutes.between(0, 70))  # fills the caches, which later panes must empty
+    want = add([np.array([row], SUM) for pane, row in sealed if first <= pane // 6 < first + length])
+    assert want.tobytes() == add(minutes.between(first, first + length)).tobytes()
+
+
+_mention = st.tuples(st.integers(0, 3 * HOUR_MS), st.integers(1, 6), st.integers(1, 5), st.integers(0, 3),
+                     st.integers(-9, 9))
+
+
+@given(st.lists(_mention, max_size=40))
+def test_votes_are_those_of_the_plain_loop(said: list[tuple[int, ...]]) -> None:
+    """The rounds over arrays choose whom the loop of the rule's own words chooses, with the same values and copies."""
+    said = sorted(said)
+    rows = np.zeros(len(said), FACT)
+    for at, (event, author, text, label, score) in enumerate(said):
+        rows[at]["id"], rows[at]["event"], rows[at]["author"], rows[at]["dup"] = at, event, author * 997, text * 1009
+        rows[at]["label"], rows[at]["score"] = label, score
+    slow = [Mention("b", at, event, author * 997, text * 1009, label, score, "s")
+            for at, (event, author, text, label, score) in enumerate(said)]
+    vote(slow)
+    outcome = tally(rows, Voted())
+    assert [m.vote is not None for m in slow] == outcome.votes.tolist()
+    assert [m.copy for m in slow] == outcome.copies.tolist()
+    panes = rows["event"] // 10_000
+    each = [panes == pane for pane in np.unique(panes)]
+    values = [int(sums_of(rows[at], outcome.votes[at], outcome.copies[at])["vote"].sum()) for at in each]
+    assert sum(m.vote or 0 for m in slow) == sum(values)
+
+
+def test_an_hour_that_has_voted_can_give_its_vote_back() -> None:
+    """Adding and taking back leaves nothing."""
+    voted, keys = Voted(), keys_of(facts((1, 0, 0, 0, 0), (2, 0, 0, 0, 0)))
+    voted.add(keys)
+    assert voted.has(keys.author).all()
+    voted.take_back(keys)
+    assert not voted.has(keys.author).any()
+    assert len(voted) == 0
+
+
+_frames = st.builds(
+    lambda rows, floors, marks: Frame(Names(("a", "b"), ("s",), ("id",), ("m",), ("always",)), np.array(rows, ROW),
+                                      np.array(floors, FLOOR), tuple(Mark(*m) for m in marks), (Health("s", 1, 2),)),
+    st.lists(st.tuples(*[st.integers(0, 100)] * len(ROW.names or ())), max_size=5), st.lists(_floor, max_size=5),
+    st.lists(st.tuples(st.integers(0, 11), st.integers(0, 2**45)), max_size=4))
+
+
+@given(_frames)
+def test_a_frame_comes_back_as_it_was_packed(frame: Frame) -> None:
+    """Packing and unpacking are each other's inverse."""
+    back = unpack(pack(frame))
+    assert (frame.names, frame.marks, frame.health) == (back.names, back.marks, back.health)
+    assert (frame.rows.tobytes(), frame.floors.tobytes()) == (back.rows.tobytes(), back.floors.tobytes())
+
+
+@given(_frames, st.data())
+def test_torn_or_foreign_bytes_stop_the_reader(frame: Frame, data: st.DataObject) -> None:
+    """A frame cut short, prolonged or of another version is a broken promise, never a wrong figure."""
+    whole = pack(frame)
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    for bad in (whole[:cut], whole + b"x", b"JUNK" + whole[4:], whole[:4] + b"\x09" + whole[5:]):
+        with pytest.raises(BrokenPromise):
+            unpack(bad)
+
+
+@given(st.binary(max_size=40))
+def test_murmur2_is_kafkas_own(key: bytes) -> None:
+    """Any client that hashes a brand lands in the partition where we count it."""
+    assert kafkas_murmur2(key) & 0xFFFFFFFF == murmur2(key)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 10**6)), min_size=1, max_size=30),
+       st.randoms(use_true_random=False))
+def test_the_watermark_follows_from_the_marks_in_any_order(marks: list[tuple[int, int]], rng: random.Random) -> None:
+    """It never falls, and ends where the lowest of the partitions' highest marks puts it."""
+    watermark, before = Watermark(3), None
+    rng.shuffle(marks)
+    for mark in marks:
+        watermark.update([Mark(*mark)])
+        assert before is None or (watermark.now_ms is not None and watermark.now_ms >= before)
+        before = watermark.now_ms
+    highest = [max((m for p, m in marks if p == partition), default=None) for partition in range(3)]
+    assert (None if None in highest else min(h for h in highest if h is not None) - 2000) == before
+
+
+def test_a_source_that_fell_silent_makes_its_panes_sick() -> None:
+    """A pane is judged as it closes, by the ticks that came before that; what is said later changes nothing."""
+    wellness = Wellness()
+    wellness.update([Health("s", at, min(at, 25_000)) for at in range(0, 100_000, 1000)])
+    for pane in range(6):
+        wellness.close(pane, 30_000)
+    #  0      10      20  25  30      40      50
+    #  [ well )[ well )[ sick )[ sick )[ sick )
+    assert 1.0 == wellness.share("s", 0, 2)
+    assert 0.5 == wellness.share("s", 0, 4)
+    assert 1.0 == wellness.share("unheard of", 0, 4)
+
+
+@given(st.integers(1, 10_000), st.floats(-1, 1))
+def test_an_interval_holds_its_mood_and_stays_on_the_scale(votes: int, mood: float) -> None:
+    """Few votes, extreme votes: still an interval, still on [-1, 1]."""
+    total = round(mood * votes * 10_000)
+    centre, lower, upper = interval(votes, total, total * total // votes, 0.45)
+    assert -1 <= lower <= centre <= upper <= 1
+
+
+def test_the_interval_covers_what_it_says() -> None:
+    """Of 2,000 windows of 40 independent votes, about 95 in 100 intervals hold the true mood."""
+    rng = random.Random(5)
+    day = rng.choices([-8000, 0, 9000], [0.3, 0.3, 0.4], k=5000)
+    prior = variance(len(day), sum(day), sum(v * v for v in day), 0.45)
+    held = 0
+    for _ in range(2000):
+        votes = rng.choices([-8000, 0, 9000], [0.3, 0.3, 0.4], k=40)
+        _, lower, upper = interval(len(votes), sum(votes), sum(v * v for v in votes), prior)
+        held += lower <= 0.12 <= upper
+    assert 0.93 <= held / 2000 <= 0.975
+
+
+def test_few_votes_make_a_wide_interval() -> None:
+    """Three angry posts do not look certain, though their own variance is nil."""
+    _, lower, upper = interval(3, -27_000, 3 * 9000**2, 0.45)
+    assert upper - lower > 0.5
+
+
+def test_before_every_partition_is_heard_of_time_does_not_start() -> None:
+    """A tracker without marks shows nothing and seals nothing."""
+    tracker = Tracker(0, 2, Times())
+    assert [] == tracker.readings()
+    tracker.apply([pack(Frame(Names(), np.zeros(0, ROW), np.zeros(0, FLOOR), (Mark(0, 10**12),)))])
+    tracker.settle()
+    assert tracker.watermark_ms is None
