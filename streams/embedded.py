@@ -1,57 +1,44 @@
-"""Embedded broker: a Kafka of 5 MB inside this process, for the demo and for tests that need no more.
+"""Embedded: a Kafka broker inside this process, for the demo and for tests. No Java, no Docker, nothing on disk.
 
-    with EmbeddedBroker() as broker:
-        ... broker.address ...
-
-It is librdkafka's mock cluster. It keeps what it is given in memory, about 5 MB a partition, the oldest goes first;
-nothing outlives the process. Topics appear on first use with `partitions` partitions, and a consumer group may have one
-member: several workers of a kind need a real Kafka.
-kafka-python reads its answers only when told `API_VERSION`.
-Knows nothing of topics, posts or workers.
+It is librdkafka's mock cluster, from the wheel of confluent-kafka. Its ways: topics appear when they are first asked
+for and have 4 partitions; one worker per consumer group; about 5 MB of a partition are kept, the oldest go first;
+nothing is compacted and nothing refused; kafka-python must be told `api_version=(2, 0)`.
+Knows nothing of what is written to it.
 """
 
-import time
 from types import TracebackType
 from typing import Any, Self
 
-from streams.heart.errors import LostBroker
+from streams.topics import TOPICS
 
-API_VERSION = (2, 0)  # for kafka-python; it cannot decode what the mock says of its versions. aiokafka needs no help.
-PARTITIONS = 4  # of every topic; the mock has no other
-PATIENCE_S = 10.0
+PARTITIONS = 4
+PATIENCE_S = 5.0
 
 
 class EmbeddedBroker:
-    """One broker on a free port of 127.0.0.1. Runs from its making until `close`.
-
-    Raises `LostBroker` when it does not come up.
-    """
+    """One broker, serving from birth until `close`. Other processes of this machine may use it too."""
 
     partitions = PARTITIONS
-    api_version = API_VERSION
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "denyut") -> None:
+        """Makes Denyut's topics at once, with `prefix`."""
         from confluent_kafka import Producer
 
-        # The cluster lives as long as this client does. What it logs are its own connections.
-        self._client: Any = Producer({
-            "test.mock.num.brokers": 1, "bootstrap.servers": "embedded", "log_level": 0,
-        })
-        self.address = self._address()
+        # The cluster lives in this object and dies with it. "x" is never asked: the mock puts its own address there.
+        self._cluster: Any = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "x", "log_level": 0})
+        broker = next(iter(self._cluster.list_topics(timeout=PATIENCE_S).brokers.values()))
+        self.address = f"{broker.host}:{broker.port}"
 
-    def _address(self) -> str:
-        """Host and port, which the client knows a moment after its making."""
-        until_s = time.monotonic() + PATIENCE_S
-        while True:
-            brokers = self._client.list_topics(timeout=PATIENCE_S).brokers.values()
-            for broker in brokers:
-                return f"{broker.host}:{broker.port}"
-            if time.monotonic() > until_s:
-                raise LostBroker("the embedded broker did not start")
+        self.make(prefix)
+
+    def make(self, prefix: str) -> None:
+        """Makes Denyut's topics once more, with another prefix. What is there stays."""
+        for topic in TOPICS:
+            self._cluster.list_topics(f"{prefix}.{topic.name}", timeout=PATIENCE_S)
 
     def close(self) -> None:
-        """Ends it; what it held is gone."""
-        self._client = None
+        """Ends it; what was written is gone."""
+        self._cluster = None
 
     def __enter__(self) -> Self:
         return self

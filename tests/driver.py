@@ -4,7 +4,7 @@
 
 One run: posts, edits, removals (some before their post), duplicates, late and early and broken records, clocks of
 brokers that step back; score workers that crash between frames, freeze, come back as zombies and send again; trackers
-that start over from the log. Then the figures are compared with the slow recount (`tests.oracle`): once in the middle,
+that start over from the log. Then the figures are compared with the slow recount (`streams.recount`): once in the middle,
 when every pane is still open to somebody, and once when all is sealed. And the same records go through another run of
 accidents: the figures must be the same to the last digit.
 
@@ -21,10 +21,10 @@ from itertools import takewhile
 from streams.heart.brands import Brands
 from streams.heart.frame import unpack
 from streams.heart.intake import Intake, Judged, Limits, Record, Scored
-from streams.heart.pane import FIELDS, MINUTE, Rows
+from streams.heart.pane import FIELDS, MINUTE, Sums
 from streams.heart.post import Post, encode, encode_tick, from_ms, post_key, tick_key
 from streams.heart.tracker import Times, Tracker
-from tests.oracle import Mention, Recount, authors, figures
+from streams.recount import Mention, Recount, authors, figures
 
 PANE_MS, GRACE_MS, DELAY_MS, EARLY_MS = 10_000, 100_000, 30_000, 60_000
 START_MS = 1_795_586_400_000
@@ -354,10 +354,11 @@ def _readings(pulse: Pulse, mentions: list[Mention], sealed: int, present: int) 
     return wrong
 
 
-def by_brand(tracker: Tracker, sums: Rows) -> dict[str, dict[str, int]]:
+def by_brand(tracker: Tracker, sums: Sums) -> dict[str, dict[str, int]]:
     """Sums as the oracle gives them."""
     names = {tracker.brand_number(brand): brand for brand in BRANDS.names}
-    out = {names[int(row["brand"])]: {name: int(row[name]) for name in FIELDS if row[name]} for row in sums}
+    out = {names[brand]: {name: value for name, value in zip(FIELDS, values, strict=True) if value}
+           for brand, values in zip(sums.brand.tolist(), sums.values.tolist(), strict=True)}
     return {brand: of for brand, of in out.items() if of}
 
 

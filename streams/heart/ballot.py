@@ -8,17 +8,17 @@ would swing the votes' mood every hour.
 
 The outcome depends on the set of counted mentions alone, not on the order in which they came. The rule reads as a loop;
 here it runs in rounds over whole arrays: a mention that is the first of its author and the first of its text votes, and
-takes the others of either out. `tests/oracle.py` has the loop.
+takes the others of either out. `streams/recount.py` has the loop.
 Knows nothing of Kafka, clocks, watermarks or intervals.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.heart.facts import Bools, Hashes, is_scored
-from streams.heart.pane import PANE_MS, SUM, Rows, grouped
+from streams.heart.pane import PANE_MS, Rows, Sums, grouped
 
 HOUR_MS = 3_600_000
 _AUTHOR, _TEXT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
@@ -103,13 +103,14 @@ class Outcome(NamedTuple):
     copies: Bools
 
 
-def tally(rows: Rows, voted: Voted) -> Outcome:
+def tally(rows: Rows, *before: Voted) -> Outcome:
     """Who votes among these counted rows (any order), given who has voted before them."""
     keys = keys_of(rows)
     votes = np.zeros(len(rows), np.bool_)
-    said = voted.has(keys.text)
+    said = np.logical_or.reduce([voted.has(keys.text) for voted in before])
+    spoken = np.logical_or.reduce([voted.has(keys.author) for voted in before])
     order = np.lexsort((rows["id"], rows["event"]))
-    left = order[(is_scored(rows) & ~said & ~voted.has(keys.author))[order]]
+    left = order[(is_scored(rows) & ~said & ~spoken)[order]]
     while len(left):
         author, text = keys.author[left], keys.text[left]
         chosen = _firsts(author) & _firsts(text)
@@ -131,34 +132,38 @@ def _said_before(text: Hashes, votes: Bools, order: Ints) -> Bools:
 
 
 def _firsts(values: Hashes) -> Bools:
+    """Which places hold a value for the first time."""
     out = np.zeros(len(values), np.bool_)
-    out[np.unique(values, return_index=True)[1]] = True
+    order = np.argsort(values, kind="stable")
+    out[order[_changes(values[order])]] = True
     return out
 
 
-def sums_of(rows: Rows, votes: Bools, copies: Bools) -> Rows:
-    """The sums (dtype SUM) of one pane's counted rows, one per brand."""
-    out = np.zeros(len(rows), SUM)
-    out["brand"] = rows["brand"]
-    out["score"] = np.where(is_scored(rows), rows["score"], 0)
-    for label, name in enumerate(("negative", "neutral", "positive", "abstained")):
-        out[name] = rows["label"] == label
-    out["copies"] = copies
+def sums_of(rows: Rows, votes: Bools, copies: Bools) -> Sums:
+    """The sums of one pane's counted rows."""
+    scored = is_scored(rows)
     value = _values(rows, votes)
-    for label, name in enumerate(("negative_votes", "neutral_votes", "positive_votes")):
-        out[name] = votes & (rows["label"] == label)
-    out["vote"], out["vote_square"] = value, value * value
-    return grouped(out) if len(out) else out
+    label = rows["label"]
+    columns = [label == at for at in range(4)] + [np.where(scored, rows["score"], 0), copies]
+    columns += [votes & (label == at) for at in range(3)] + [value, value * value]
+    return grouped(rows["brand"], np.stack(columns, axis=1).astype(np.int64))
 
 
 def _values(rows: Rows, votes: Bools) -> Ints:
     """The value of each vote: the mean of the author's scores in this pane and hour, in 1/10,000; 0 for no vote."""
     value = np.zeros(len(rows), np.int64)
     scored = np.flatnonzero(is_scored(rows))
-    _, person = np.unique(keys_of(rows[scored]).author, return_inverse=True)
-    count = np.bincount(person)
-    total = np.zeros(len(count), np.int64)
-    np.add.at(total, person, rows["score"][scored].astype(np.int64))
-    mean = (2 * total + count) // (2 * count)
-    value[scored] = mean[person]
+    if not len(scored):
+        return value
+    author, _ = _hours(rows[scored], "author", _AUTHOR)
+    order = np.argsort(author, kind="stable")
+    starts = _changes(author[order])
+    total = np.add.reduceat(rows["score"][scored][order].astype(np.int64), starts)
+    count = np.diff(np.r_[starts, len(order)])
+    value[scored[order]] = np.repeat((2 * total + count) // (2 * count), count)
     return np.where(votes, value, 0)
+
+
+def _changes(values: npt.NDArray[Any]) -> Ints:
+    """Where runs of equal values begin."""
+    return np.flatnonzero(np.r_[True, values[1:] != values[:-1]])

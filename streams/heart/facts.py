@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.heart.frame import ABSTAINED, FLOOR, ROW
-from streams.heart.pane import NOTHING, Rows, end_ms
+from streams.heart.pane import NOTHING, Rows, Sums, end_ms, joined
 
 COUNTED = 1  # the winner of its identity, at or above its floor
 VOTED = 2  # it carries its author's vote (see `ballot`)
@@ -40,7 +40,7 @@ class Floors:
 
     def add(self, more: Rows) -> Hashes:
         """Takes floors in; returns the posts (sorted) of those that were not known."""
-        both = np.concatenate([self._held, more])
+        both = joined([self._held, more], FLOOR)
         fresh = np.arange(len(both)) >= len(self._held)
         order = np.lexsort((fresh, both["arrival"], both["rev"], both["id"]))
         both, fresh = both[order], fresh[order]
@@ -82,7 +82,7 @@ class Slice:
         self.pane = pane
         self.rows: Rows = np.zeros(0, FACT)  # settled: sorted by post, one row per identity and rev
         self.fresh: list[Rows] = []  # read since
-        self.sums: Rows = NOTHING
+        self.sums: Sums = NOTHING
         self.by_source: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] = (_NONE, _NONE)
 
     def brands_touched(self, floored: Hashes) -> npt.NDArray[np.uint32]:
@@ -94,13 +94,10 @@ class Slice:
 
     def resolve(self, floors: Floors, grace_ms: int) -> Verdicts:
         """Joins what is fresh with what is known, finds the winners and asks the floors."""
-        rows = np.concatenate([self.rows, *self.fresh])
-        fresh = np.arange(len(rows)) >= len(self.rows)
-        order = np.lexsort((rows["label"], rows["score"], rows["offset"], rows["partition"], rows["arrival"],
-                            ~rows["rev"], rows["event"], rows["brand"], rows["id"]))
-        rows, fresh = rows[order], fresh[order]
-        winner = _starts(rows, "id", "brand", "event")
-        version = winner | _starts(rows, "rev")
+        rows = joined([self.rows, *self.fresh], FACT)
+        order, winner, version = _joined(rows)
+        fresh = (np.arange(len(rows)) >= len(self.rows))[order]
+        rows = rows[order]
         lowest = floors.lowest(rows["id"], end_ms(self.pane) + grace_ms)
         counted = winner & (rows["rev"] >= lowest)
         rows["state"] = np.where(counted, rows["state"] | np.uint8(COUNTED), 0)
@@ -120,10 +117,35 @@ class Slice:
 _NONE = np.zeros(0, np.int64)
 
 
+def _joined(rows: Rows) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
+    """The order in which rows are kept, and in it: which begin an identity (its winner), which a version of one.
+
+    By post; where a post has several rows, by brand and event, the winner first.
+    """
+    ids = rows["id"].copy()
+    order = np.argsort(ids, kind="stable")
+    winner = np.ones(len(rows), np.bool_)
+    version = winner.copy()
+    same = ids[order][1:] == ids[order][:-1]
+    shared = np.flatnonzero(np.r_[False, same] | np.r_[same, False]) if same.any() else _NONE
+    if len(shared):  # most posts have one row: only the others need the whole comparison
+        at = order[shared]
+        some = rows[at]
+        inner = np.lexsort((some["label"], some["score"], some["offset"], some["partition"], some["arrival"],
+                            ~some["rev"], some["event"], some["brand"], some["id"]))
+        order[shared] = at[inner]
+        some = some[inner]
+        winner[shared] = _starts(some, "id", "brand", "event")
+        version[shared] = winner[shared] | _starts(some, "rev")
+    return order, winner, version
+
+
 def _verdicts(rows: Rows, fresh: Bools, winner: Bools, version: Bools) -> Verdicts:
     """Counts each fresh row once. A version or identity is known if any older row of it was there."""
-    if not len(rows):
-        return Verdicts(0, 0, 0, 0, rows)
+    if version.all() and winner.all():
+        seen = fresh & (rows["state"] != 0)
+        new = int(np.count_nonzero(seen))
+        return Verdicts(new, 0, 0, int(np.count_nonzero(fresh)) - new, rows[seen])
     starts = np.flatnonzero(version)
     known_version = np.logical_or.reduceat(~fresh, starts)
     news = int(np.count_nonzero(~known_version))

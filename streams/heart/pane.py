@@ -7,6 +7,7 @@ Knows nothing of posts, votes, watermarks or clocks.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +18,25 @@ UNIT = 10_000  # a score of 1.0
 
 Rows = npt.NDArray[np.void]  # a structured array; its dtype stands beside its name
 
-# One brand in one span of time: the plain counts, and the votes (see `ballot`)..
-SUM = np.dtype([
-    ("brand", "<u4"),
-    ("negative", "<i4"), ("neutral", "<i4"), ("positive", "<i4"), ("abstained", "<i4"), ("score", "<i8"),
-    ("copies", "<i4"),  # scored mentions whose text another one had said in the same hour
-    ("negative_votes", "<i4"), ("neutral_votes", "<i4"), ("positive_votes", "<i4"),
-    ("vote", "<i8"), ("vote_square", "<i8"),
-])
-FIELDS = tuple(name for name in SUM.names or () if name != "brand")
-NOTHING = np.zeros(0, SUM)
+# The sums of one brand in one span of time: the plain counts, and the votes (see `ballot`). `copies` are scored
+# mentions whose text another one had said in the same hour; `score` and `vote` are in 1/10,000.
+FIELDS = ("negative", "neutral", "positive", "abstained", "score", "copies",
+          "negative_votes", "neutral_votes", "positive_votes", "vote", "vote_square")
+
+
+class Sums(NamedTuple):
+    """The sums of some brands in one span: `brand` (n), each once and rising; `values` (n, fields), in FIELDS' order."""
+
+    brand: npt.NDArray[np.uint32]
+    values: npt.NDArray[np.int32] | npt.NDArray[np.int64]
+
+    @property
+    def nbytes(self) -> int:
+        """The memory taken."""
+        return int(self.brand.nbytes + self.values.nbytes)
+
+
+NOTHING = Sums(np.zeros(0, np.uint32), np.zeros((0, len(FIELDS)), np.int64))
 
 
 def pane_of(event_ms: int) -> int:
@@ -43,33 +53,40 @@ def end_ms(pane: int) -> int:
     return (pane + 1) * PANE_MS
 
 
-def add(parts: Iterable[Rows]) -> Rows:
-    """The sum of sums: one row per brand, by brand. Commutative, associative, `NOTHING` its zero."""
-    kept = [part for part in parts if len(part)]
+def add(parts: Iterable[Sums]) -> Sums:
+    """The sum of sums. Commutative, associative, `NOTHING` its zero."""
+    kept = [part for part in parts if len(part.brand)]
     if len(kept) < 2:
         return kept[0] if kept else NOTHING
-    return grouped(np.concatenate(kept))
+    return grouped(np.concatenate([part.brand for part in kept]), np.concatenate([part.values for part in kept]))
 
 
-def grouped(rows: Rows) -> Rows:
-    """Rows of one brand become one row."""
-    order = np.argsort(rows["brand"], kind="stable")
-    rows = rows[order]
-    first = np.flatnonzero(np.r_[True, rows["brand"][1:] != rows["brand"][:-1]])
-    out = np.zeros(len(first), SUM)
-    out["brand"] = rows["brand"][first]
-    for name in FIELDS:
-        out[name] = np.add.reduceat(rows[name], first)
-    return out
+def joined(parts: Sequence[Rows], dtype: np.dtype[np.void]) -> Rows:
+    """Structured arrays of one dtype, one after the other.
+
+    As plain bytes: numpy otherwise compares the dtypes field by field, in Python, at every call.
+    """
+    plain = np.dtype((np.void, dtype.itemsize))
+    return np.concatenate([np.ascontiguousarray(part).view(plain) for part in parts]).view(dtype) if parts else np.zeros(0, dtype)
 
 
-def dense(sums: Rows, brands: int) -> dict[str, npt.NDArray[np.int64]]:
-    """Sums as one array per field, indexed by brand."""
-    out = {}
-    for name in FIELDS:
-        column = np.zeros(brands, np.int64)
-        column[sums["brand"]] = sums[name]
-        out[name] = column
+def grouped(brand: npt.NDArray[np.uint32], values: npt.NDArray[np.integer[Any]]) -> Sums:
+    """Sums of rows: the rows of one brand, wherever they stand, become one."""
+    if not len(brand):
+        return NOTHING
+    order = np.argsort(brand, kind="stable")
+    brand = brand[order]
+    starts = np.flatnonzero(np.r_[True, brand[1:] != brand[:-1]])
+    total = np.add.reduceat(values[order].astype(np.int64), starts, axis=0)
+    small = np.abs(total).max() < 2**31  # as most panes are: half the memory
+    return Sums(brand[starts], total.astype(np.int32) if small else total)
+
+
+def dense(parts: Iterable[Sums], brands: int) -> npt.NDArray[np.int64]:
+    """The sum of sums as one array (brands, fields), indexed by brand."""
+    out = np.zeros((brands, len(FIELDS)), np.int64)
+    for part in parts:
+        out[part.brand] += part.values  # each brand stands once in a part
     return out
 
 
@@ -77,19 +94,20 @@ class Minutes:
     """Sums of sealed panes, by the minute; a day of them is kept. Whole hours are added up once."""
 
     def __init__(self) -> None:
-        self._minutes: dict[int, Rows] = {}
-        self._hours: dict[int, Rows] = {}
+        self._minutes: dict[int, Sums] = {}
+        self._hours: dict[int, Sums] = {}
 
-    def seal(self, pane: int, sums: Rows) -> None:
+    def seal(self, pane: int, sums: Sums) -> None:
         """Takes a pane's final sums."""
-        if len(sums):
+        if len(sums.brand):
             minute = pane // MINUTE
             self._hours.pop(minute // 60, None)
             self._minutes[minute] = add([self._minutes.get(minute, NOTHING), sums])
 
-    def between(self, first: int, after: int) -> list[Rows]:
+    def between(self, first: int, after: int) -> list[Sums]:
         """The parts that make up the minutes [first, after): add them."""
-        parts, minute = [], first
+        parts: list[Sums] = []
+        minute = first
         while minute < after:
             if minute % 60 == 0 and minute + 60 <= after:
                 parts.append(self._hour(minute // 60))
@@ -99,7 +117,7 @@ class Minutes:
                 minute += 1
         return parts
 
-    def _hour(self, hour: int) -> Rows:
+    def _hour(self, hour: int) -> Sums:
         if hour not in self._hours:
             self._hours[hour] = add(self._minutes.get(minute, NOTHING) for minute in range(60 * hour, 60 * hour + 60))
         return self._hours[hour]
@@ -111,6 +129,6 @@ class Minutes:
         for hour in [h for h in self._hours if 60 * h < before]:
             del self._hours[hour]
 
-    def held(self) -> Sequence[tuple[int, Rows]]:
+    def held(self) -> Sequence[tuple[int, Sums]]:
         """Every minute that is kept, oldest first."""
         return sorted(self._minutes.items(), key=lambda item: item[0])

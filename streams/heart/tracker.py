@@ -11,7 +11,8 @@ Knows nothing of Kafka, clocks, metrics or swings.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,9 +22,9 @@ from streams.heart.ballot import Outcome, Voted, keys_of, sums_of, tally
 from streams.heart.facts import COPY, COUNTED, FACT, VOTED, Floors, Slice, Verdicts, is_scored
 from streams.heart.frame import FLOOR, LABELS, Frame, unpack
 from streams.heart.notice import MentionsRead
-from streams.heart.pane import MINUTE, NOTHING, PANE_MS, UNIT, Minutes, Rows, add, dense
+from streams.heart.pane import FIELDS, MINUTE, PANE_MS, Minutes, Rows, Sums, add, dense, joined
 from streams.heart.watermark import DAY, GUARD_MS, Watermark, Wellness
-from streams.heart.window import PRIOR_VARIANCE, WINDOWS, Reading, interval, variance
+from streams.heart.window import WINDOWS, Reading, reading
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint32]
@@ -122,6 +123,7 @@ class Tracker:
         self._new_floors: list[Rows] = []
         self._slices: dict[int, Slice] = {}
         self._sealed_reads = 0
+        self._whole: dict[int, Sums] = {}  # sums of whole minutes that are not sealed, while nothing in them changes
         self._minutes = Minutes()
         self._voted = Voted()
         self._usual = Usual()
@@ -163,7 +165,7 @@ class Tracker:
             if len(frame.rows):
                 parts.append(self._own(self._unsealed(frame, sealed_to)))
         if sum(map(len, parts)):
-            self._file(np.concatenate(parts))
+            self._file(joined(parts, FACT))
 
     def _unsealed(self, frame: Frame, sealed_to: int | None) -> Frame:
         """The frame without the rows of sealed panes."""
@@ -196,7 +198,7 @@ class Tracker:
 
     def settle(self) -> Settled:
         """Joins what was taken in, finds the votes, then closes, seals and forgets as far as the watermark allows."""
-        floors = np.concatenate(self._new_floors) if self._new_floors else np.zeros(0, FLOOR)
+        floors = joined(self._new_floors, FLOOR)
         self._new_floors = []
         floored = self._floors.add(floors)
         touched = {pane: brands for pane, one in self._slices.items() if len(brands := one.brands_touched(floored))}
@@ -214,45 +216,63 @@ class Tracker:
 
     def _revoked(self, touched: dict[int, Numbers]) -> Numbers:
         """Brands touched in closed panes lose all votes there, to vote anew: a vote may free or bar later ones."""
-        closed = [brands for pane, brands in touched.items() if self._is_closed(pane)]
-        if not closed:
+        brands = [brands for pane, brands in touched.items() if self._is_closed(pane)]
+        if not brands:
             return np.zeros(0, np.uint32)
-        again = np.unique(np.concatenate(closed))
-        for pane in self._slices:
-            if self._is_closed(pane):
-                rows = self._slices[pane].rows
-                self._voted.take_back(keys_of(rows[(rows["state"] & VOTED != 0) & np.isin(rows["brand"], again)]))
+        again = np.unique(np.concatenate(brands))
+        self._voted.take_back(keys_of(self._picked(self._closed(), VOTED, again).rows()))
         return again
 
     def _is_closed(self, pane: int) -> bool:
         return self._closed_to is not None and pane < self._closed_to
 
+    def _closed(self) -> list[Slice]:
+        return [self._slices[pane] for pane in sorted(self._slices) if self._is_closed(pane)]
+
     def _revote(self, touched: dict[int, Numbers], again: Numbers) -> None:
         """Votes in closed panes for the brands that lost them, then in all open panes."""
         if not touched:
             return
-        closed = sorted(pane for pane in self._slices if self._is_closed(pane))
+        closed = self._closed()
         if len(again):
-            self._vote(closed, again, set(touched))
-            for pane in closed:
-                rows = self._slices[pane].rows
-                self._voted.add(keys_of(rows[(rows["state"] & VOTED != 0) & np.isin(rows["brand"], again)]))
-        self._vote(sorted(self._slices.keys() - set(closed)), None, set(touched))
+            self._vote(self._picked(closed, COUNTED, again), set(touched))
+            self._voted.add(keys_of(self._picked(closed, VOTED, again).rows()))
+        # In open panes only what follows the first change votes anew.
+        begin = min(touched)
+        still_open = [one for pane, one in sorted(self._slices.items()) if not self._is_closed(pane)]
+        before = Voted()
+        before.add(keys_of(self._picked([one for one in still_open if one.pane < begin], VOTED, None).rows()))
+        after = [one for one in still_open if one.pane >= begin]
+        self._vote(self._picked(after, COUNTED, None), set(touched), before)
 
-    def _vote(self, panes: list[int], brands: Numbers | None, dirty: set[int]) -> None:
-        """Tallies these panes together; a pane whose rows or votes changed gets new sums."""
-        slices = [self._slices[pane] for pane in panes]
-        picked = [_counted_at(one.rows, brands) for one in slices]
-        if not picked:
-            return
-        outcome = tally(np.concatenate([one.rows[at] for one, at in zip(slices, picked, strict=True)]), self._voted)
+    @staticmethod
+    def _picked(slices: list[Slice], state: int, brands: Numbers | None) -> "_Picked":
+        """The rows of these slices that are in a state, of some brands or of all."""
+        lengths = [len(one.rows) for one in slices]
+        held = np.concatenate([one.rows["state"] for one in slices]) if slices else np.zeros(0, np.uint8)
+        hit = held & state != 0
+        if brands is not None and slices:
+            among = np.zeros(int(brands.max(initial=0)) + 1, np.bool_)
+            among[brands] = True
+            of = np.concatenate([one.rows["brand"] for one in slices])
+            hit &= among[np.minimum(of, len(among) - 1)] & (of < len(among))
+        places = np.flatnonzero(hit)
+        ends = [0, *accumulate(lengths)]
+        cuts = np.searchsorted(places, ends).tolist()
+        return _Picked(slices, [places[a:b] - end for (a, b), end in zip(pairwise(cuts), ends, strict=False)])
+
+    def _vote(self, picked: "_Picked", dirty: set[int], *before: Voted) -> None:
+        """Tallies these rows together; a pane whose rows or votes changed gets new sums."""
+        outcome = tally(picked.rows(), self._voted, *before)
         done = 0
-        for one, at in zip(slices, picked, strict=True):
+        for one, at in zip(picked.slices, picked.places, strict=True):
             part = slice(done, done := done + len(at))
-            if _mark(one.rows, at, Outcome(outcome.votes[part], outcome.copies[part])) or one.pane in dirty:
+            changed = len(at) and _mark(one.rows, at, Outcome(outcome.votes[part], outcome.copies[part]))
+            if changed or one.pane in dirty:
+                self._whole.pop(one.pane // MINUTE, None)
                 _sum_up(one)
 
-    def _close(self) -> list[Rows]:
+    def _close(self) -> list[Sums]:
         """Closes panes: their votes are remembered apart, and their sources' health is judged."""
         after = self._watermark.passed(self._times.delay_ms)
         if after is None:
@@ -274,6 +294,7 @@ class Tracker:
             return
         for pane in sorted(pane for pane in self._slices if pane < after):
             one = self._slices.pop(pane)
+            self._whole.pop(pane // MINUTE, None)
             self._minutes.seal(pane, one.sums)
             self._usual.seal(pane, one.by_source)
         self._sealed_to = after
@@ -289,12 +310,28 @@ class Tracker:
 
     # Showing.
 
-    def between(self, first: int, after: int) -> Rows:
-        """The sums (dtype SUM) of the panes [first, after), by brand; beyond the grace by whole minutes."""
-        parts = [one.sums for pane, one in self._slices.items() if first <= pane < after]
-        if self._sealed_to is not None and first < self._sealed_to:
-            parts += self._minutes.between(-(-first // MINUTE), (min(after, self._sealed_to) - 1) // MINUTE + 1)
-        return add(parts)
+    def between(self, first: int, after: int) -> Sums:
+        """The sums of the panes [first, after), by brand; beyond the grace by whole minutes."""
+        return add(self._parts(first, after))
+
+    def _parts(self, first: int, after: int) -> list[Sums]:
+        """The sums that make up [first, after): whole minutes where they can be had, panes at the ends."""
+        parts: list[Sums] = []
+        sealed_to = -(2**62) if self._sealed_to is None else self._sealed_to
+        if first < sealed_to:
+            parts += self._minutes.between(-(-first // MINUTE), (min(after, sealed_to) - 1) // MINUTE + 1)
+            first = sealed_to
+        for minute in sorted({pane // MINUTE for pane in self._slices if first <= pane < after}):
+            if first <= minute * MINUTE and minute * MINUTE + MINUTE <= after:
+                if minute not in self._whole:
+                    self._whole[minute] = add(self._panes(minute * MINUTE, minute * MINUTE + MINUTE))
+                parts.append(self._whole[minute])
+            else:
+                parts += self._panes(max(first, minute * MINUTE), min(after, minute * MINUTE + MINUTE))
+        return parts
+
+    def _panes(self, first: int, after: int) -> list[Sums]:
+        return [self._slices[pane].sums for pane in range(first, after) if pane in self._slices]
 
     def brand_number(self, brand: str) -> int:
         """The number of a brand in the sums of this tracker."""
@@ -306,36 +343,33 @@ class Tracker:
         if present is None:
             return []
         after = present // PANE_MS + 1
-        sums = {window: dense(self.between(after - panes, after), len(self._brands.names))
+        sums = {window: dense(self._parts(after - panes, after), len(self._brands.names))
                 for window, panes in WINDOWS.items()}
-        said = sums["24h"]["negative"] + sums["24h"]["neutral"] + sums["24h"]["positive"] + sums["24h"]["abstained"]
-        asked = np.flatnonzero(said) if brands is None else self._brands.known(brands)
-        authors = {window: self._authors(after - panes, after) for window, panes in WINDOWS.items() if panes <= 360}
+        asked = np.flatnonzero(sums["24h"][:, :4].any(axis=1)) if brands is None else self._brands.known(brands)
+        authors = {window: self._authors(after - panes, after, asked) for window, panes in WINDOWS.items() if panes <= 360}
         complete = self._completeness(asked, after)
-        out = []
-        for brand in asked.tolist():
-            day = {name: int(column[brand]) for name, column in sums["24h"].items()}
-            prior = variance(_votes(day), day["vote"], day["vote_square"], PRIOR_VARIANCE)
-            for window in WINDOWS:
-                of = {name: int(column[brand]) for name, column in sums[window].items()}
-                people = int(authors[window][brand]) if window in authors else None
-                out.append(_reading(self._brands.names[brand], window, of, prior, (people, complete[window][brand])))
-        return out
+        return [
+            reading(self._brands.names[brand], window, sums[window][brand].tolist(), sums["24h"][brand].tolist(),
+                    (int(authors[window][brand]) if window in authors else None, complete[window][brand]))
+            for brand in asked.tolist() for window in WINDOWS
+        ]
 
-    def _authors(self, first: int, after: int) -> Ints:
-        """Distinct authors per brand in the panes that still have their rows."""
-        parts = [one.counted()[["brand", "author"]] for pane, one in self._slices.items() if first <= pane < after]
-        if not parts:
-            return np.zeros(len(self._brands.names), np.int64)
-        rows = np.concatenate(parts)
-        order = np.lexsort((rows["author"], rows["brand"]))
-        brand, author = rows["brand"][order], rows["author"][order]
+    def _authors(self, first: int, after: int, brands: Ints) -> Ints:
+        """Distinct authors of these brands, by brand, in the panes that still have their rows."""
+        slices = [one for pane, one in self._slices.items() if first <= pane < after]
+        picked = self._picked(slices, COUNTED, brands.astype(np.uint32) if len(brands) < len(self._brands.names) else None)
+        brand, author = picked.column("brand"), picked.column("author")
+        order = np.argsort(author)
+        order = order[np.argsort(brand[order], kind="stable")]
+        brand, author = brand[order], author[order]
         first_of = np.r_[True, (brand[1:] != brand[:-1]) | (author[1:] != author[:-1])][:len(brand)]
         return np.bincount(brand[first_of], minlength=len(self._brands.names))
 
     def _completeness(self, brands: Ints, after: int) -> dict[str, dict[int, float]]:
         """Window -> brand -> share of its usual mentions whose source was healthy, over the panes that are closed."""
         closed = after if self._closed_to is None else min(after, self._closed_to)
+        if not self._wellness.is_anybody_sick():
+            return {window: dict.fromkeys(brands.tolist(), 1.0) for window in WINDOWS}
         usual = self._usual.shares(one.by_source for one in self._slices.values())
         out: dict[str, dict[int, float]] = {}
         for window, panes in WINDOWS.items():
@@ -355,6 +389,23 @@ class Tracker:
         return sum(one.nbytes() for one in self._slices.values()) + self._voted.nbytes() + minutes
 
 
+class _Picked(NamedTuple):
+    """Some rows of some slices: for each slice the places of its rows."""
+
+    slices: list[Slice]
+    places: list[Ints]
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """One column of these rows, slice after slice."""
+        parts = [one.rows[name][at] for one, at in zip(self.slices, self.places, strict=True) if len(at)]
+        return np.concatenate(parts) if parts else np.zeros(0, FACT[name])
+
+    def rows(self) -> Rows:
+        """The rows themselves, slice after slice."""
+        parts = [one.rows[at] for one, at in zip(self.slices, self.places, strict=True) if len(at)]
+        return joined(parts, FACT)
+
+
 def _mark(rows: Rows, at: Ints, outcome: Outcome) -> bool:
     """Writes who votes into the rows' state; whether that changed anything."""
     state = (COUNTED | np.where(outcome.votes, VOTED, 0) | np.where(outcome.copies, COPY, 0)).astype(np.uint8)
@@ -367,32 +418,10 @@ def _mark(rows: Rows, at: Ints, outcome: Outcome) -> bool:
 def _sum_up(one: Slice) -> None:
     """New sums for one slice."""
     rows = one.counted()
-    one.sums = sums_of(rows, rows["state"] & VOTED != 0, rows["state"] & COPY != 0) if len(rows) else NOTHING
+    one.sums = sums_of(rows, rows["state"] & VOTED != 0, rows["state"] & COPY != 0)
     scored = rows[is_scored(rows)]
     keys, counts = np.unique(scored["brand"].astype(np.int64) * 256 + scored["source"], return_counts=True)
-    one.by_source = (keys, counts.astype(np.int64))
-
-
-def _counted_at(rows: Rows, brands: Numbers | None) -> Ints:
-    """Where the counted rows stand, of some brands or of all."""
-    counted = rows["state"] & COUNTED != 0
-    return np.flatnonzero(counted if brands is None else counted & np.isin(rows["brand"], brands))
-
-
-def _votes(of: dict[str, int]) -> int:
-    return of["negative_votes"] + of["neutral_votes"] + of["positive_votes"]
-
-
-def _reading(brand: str, window: str, of: dict[str, int], prior: float, beside: tuple[int | None, float]) -> Reading:
-    """Sums as a reading; `beside`: distinct authors and completeness."""
-    scored = of["negative"] + of["neutral"] + of["positive"]
-    votes = _votes(of)
-    mood, lower, upper = interval(votes, of["vote"], of["vote_square"], prior) if votes else (None, None, None)
-    return Reading(
-        brand=brand, window=window, mentions=scored + of["abstained"], abstained=of["abstained"],
-        negative=of["negative"], neutral=of["neutral"], positive=of["positive"], score_sum=of["score"] / UNIT,
-        votes=votes, mood=mood, lower=lower, upper=upper, organic=1 - of["copies"] / scored if scored else None,
-        authors=beside[0], completeness=beside[1])
+    one.by_source = (keys, counts)
 
 
 class _Sum:
@@ -401,7 +430,7 @@ class _Sum:
     def __init__(self, brands: list[str], sources: list[str]) -> None:
         self._brands, self._sources = brands, sources
         self._verdicts: list[Verdicts] = []
-        self._closed: list[Rows] = []
+        self._closed: list[Sums] = []
         self._touched: set[int] = set()
 
     def touched(self, brands: Iterable[Numbers]) -> None:
@@ -411,11 +440,11 @@ class _Sum:
     def resolved(self, verdicts: Verdicts) -> None:
         self._verdicts.append(verdicts)
 
-    def closed(self, sums: Rows) -> None:
+    def closed(self, sums: Sums) -> None:
         self._closed.append(sums)
 
     def done(self, sealed: int, floors: int, everything: bool) -> Settled:
-        seen = np.concatenate([v.seen for v in self._verdicts]) if self._verdicts else np.zeros(0, FACT)
+        seen = joined([v.seen for v in self._verdicts], FACT)
         all_of = self._verdicts
         counts = MentionsRead(sum(v.new for v in all_of), sum(v.duplicate for v in all_of),
                               sum(v.superseded for v in all_of), sum(v.removed for v in all_of), sealed, floors)
@@ -430,5 +459,7 @@ class _Sum:
 
     def _votes(self) -> tuple[tuple[str, str, int], ...]:
         total = add(self._closed)
-        return tuple((self._brands[row["brand"]], label, int(row[f"{label}_votes"]))
-                     for row in total for label in LABELS[:3] if row[f"{label}_votes"])
+        at = [FIELDS.index(f"{label}_votes") for label in LABELS[:3]]
+        return tuple((self._brands[brand], label, count)
+                     for brand, counts in zip(total.brand.tolist(), total.values[:, at].tolist(), strict=True)
+                     for label, count in zip(LABELS, counts, strict=False) if count)

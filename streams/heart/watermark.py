@@ -75,6 +75,10 @@ class Wellness:
         for panes in self._sick.values():
             panes.discard(pane - DAY)
 
+    def is_anybody_sick(self) -> bool:
+        """Whether any source has a sick pane within the last day."""
+        return any(self._sick.values())
+
     def share(self, source: str, first: int, after: int) -> float:
         """The share of the panes [first, after) in which the source was healthy."""
         sick = self._sick.get(source)

@@ -11,13 +11,15 @@ Knows nothing of rows, marks, Kafka or clocks.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.heart.pane import MINUTE, UNIT
+from streams.heart.pane import FIELDS, MINUTE, UNIT
 
 WINDOWS: dict[str, int] = {"1m": MINUTE, "5m": 5 * MINUTE, "1h": 60 * MINUTE, "24h": 1440 * MINUTE}  # in panes
 PRIOR_VARIANCE = 0.45
 PRIOR_WEIGHT = 50
+_VOTES = FIELDS.index("negative_votes")
 Z95 = 1.959964
 
 
@@ -70,3 +72,20 @@ def interval(votes: int, total: int, squares: int, prior: float) -> tuple[float,
     mood = total / votes / UNIT
     half = Z95 * math.sqrt(variance(votes, total, squares, prior) / votes)
     return mood, max(mood - half, -1.0), min(mood + half, 1.0)
+
+
+def reading(brand: str, window: str, sums: Sequence[int], day: Sequence[int],
+            beside: tuple[int | None, float]) -> Reading:
+    """A window's sums (in FIELDS' order) as a reading.
+
+    `day`: the brand's sums of the last day, for its own variance; `beside`: distinct authors, and completeness.
+    """
+    negative, neutral, positive, abstained, score, copies, *voted = sums
+    votes, day_votes = sum(voted[:3]), sum(day[_VOTES:_VOTES + 3])
+    scored = negative + neutral + positive
+    mood = lower = upper = None
+    if votes:
+        prior = variance(day_votes, day[_VOTES + 3], day[_VOTES + 4], PRIOR_VARIANCE)
+        mood, lower, upper = interval(votes, voted[3], voted[4], prior)
+    return Reading(brand, window, scored + abstained, abstained, negative, neutral, positive, score / UNIT, votes,
+                   mood, lower, upper, 1 - copies / scored if scored else None, *beside)

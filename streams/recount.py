@@ -1,7 +1,9 @@
 """The slow recount: from the raw records of `denyut.posts` to every figure, in plain loops over plain objects.
 
-It shares with the heart only what is not counted here: the wire format of a post, the brand matcher and the hashes. It
-sees all records at once, so it needs no marks, no frames, no floors kept in time: that is what it is compared with.
+It is the tests' oracle, and how `denyut demo` knows that nothing was lost or doubled. It shares with the heart only
+what is not counted here: the wire format of a post, the brand matcher and the hashes. It sees all records at once, so it
+needs no marks, no frames, no floors kept in time: that is what it is compared with.
+Knows nothing of Kafka, workers or metrics.
 """
 
 from collections import defaultdict

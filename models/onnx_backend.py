@@ -1,0 +1,52 @@
+"""The onnxruntime back end: the embedded model, and any sequence classifier that was exported to ONNX.
+
+The only file that imports onnxruntime. Knows nothing of where a folder comes from or whether it is what its card says.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.score import Card, NoModel
+from models.transformer import Ids, Logits, TransformerScorer
+
+
+class OnnxScorer(TransformerScorer):
+    """A model of (batch, tokens) int64 inputs, named as the hub names them, and one output of logits."""
+
+    def __init__(self, card: Card, weights: Path, tokenizer: Any, threads: int = 1) -> None:
+        """Loads `weights`, an .onnx file. Raises `NoModel` if it is none, or wants inputs that a text does not give."""
+        super().__init__(card, tokenizer)
+        self._session = _session(weights, threads)
+        self._wants = tuple(one.name for one in self._session.get_inputs())
+        self._gives = self._session.get_outputs()[0].name
+        odd = set(self._wants) - {"input_ids", "attention_mask", "token_type_ids"}
+        if odd:
+            raise NoModel(f"{weights}: wants {', '.join(sorted(odd))}; a text gives input_ids and attention_mask. "
+                          "Export it as a sequence classifier.")
+
+    def logits(self, ids: Ids, mask: Ids) -> Logits:
+        """(batch, labels)."""
+        all_inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        out: Logits = self._session.run([self._gives], {name: all_inputs[name] for name in self._wants})[0]
+        return out
+
+
+def _session(weights: Path, threads: int) -> Any:
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # again: whoever came here without models/__init__ is meant too
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Every batch has its own shape: remembered patterns would only fill memory.
+    options.enable_mem_pattern = False
+    # A waiting thread must not burn the core that the event loop lives on.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own, by kind of damage
+        raise NoModel(f"{weights}: onnxruntime cannot load it ({error})") from error

@@ -1,0 +1,387 @@
+"""Pulse: the edge of the worker that counts. Frames of `denyut.mentions` in, figures out; the log is the state.
+
+    the group's reading ──▶ hands ──every 250 ms──▶ ward (trackers, on a thread of their own) ──▶ figures ──▶ /metrics
+    an assignment ──catch_up──▶ the log, read back from its beginning ──▶ new trackers, before the group reads on
+
+No frame is lost between the two ways of reading: a partition is read back up to an offset, that offset is committed as
+the group's position while nothing is being read, and only then does Faust seek and go on, from exactly there. Were it
+otherwise, `Hands` would see the hole and stop the worker. A partition that we keep across an assignment goes on from
+where we are, whatever another worker committed for it in the meantime.
+Trackers work on one thread beside the event loop, so no settling, however long, stalls heartbeats or pages.
+Knows nothing of posts, models, or how figures are computed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from streams.agents.app import Life, conduct, pulse_app, run_worker, wait_for_topics
+from streams.agents.brandfile import BrandFile
+from streams.agents.hands import Hands, Held
+from streams.agents.ward import Ward
+from streams.clock import Clock
+from streams.heart.errors import BadBrands, BrokenPromise, LostBroker
+from streams.heart.notice import Rebalanced, Recovered
+from streams.heart.tracker import Settled, Times
+from streams.metrics import Figures, Metrics, PulseCollector, Shown, release
+from streams.replay import Chunk, read_back
+from streams.serve import Health, Pages
+from streams.settings import Settings
+
+DRAIN_S = 0.25  # frames wait at most so long to be applied
+READ_S = 1.0  # readings are made at most so often,
+SHARE = 10  # and take at most one part in so many of the time
+APPLY_BYTES = 8_000_000  # a job's worth of frames
+SETTLE_BYTES = 32_000_000  # read back so much before settling: bounds the rows that wait
+COMMIT_S = 5.0
+AGAIN_S = 1.0  # before trying the broker once more
+log = logging.getLogger("denyut.pulse")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a worker shows, and where it is written."""
+
+    metrics: Metrics
+    health: Health
+    figures: Figures
+
+
+class Log(Protocol):
+    """The mentions log, as the counting worker needs it: read back, and the group's position in it set."""
+
+    def read_back(self, starts: Mapping[int, int], wanted: Callable[[], bool]) -> AsyncIterator[Chunk]:
+        """See `streams.replay.read_back`."""
+
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        """Sets the group's position of these partitions; False: not now."""
+
+
+class Pulse:
+    """The counting worker's loop, between a consumer group and a page of figures. Lives on one event loop."""
+
+    def __init__(
+        self,
+        ward: Ward,
+        page: Page,
+        now: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self.ward = ward
+        self._now, self._cpu = now, cpu
+        self.hands = Hands()
+        self._figures, self._metrics, self._health = page.figures, page.metrics, page.health
+        self._mine: frozenset[int] = frozenset()
+        self._epoch = 0  # rises with every revocation and assignment: what began before it is out of date
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ward")
+        self.read_at_s = 0.0  # no reading before this
+        self._unread = False  # frames were applied since the last reading
+        self._strangers: frozenset[str] = frozenset()
+        self._metrics.oldest_unacked(self._oldest_s)
+
+    def _oldest_s(self) -> float:
+        oldest = self.hands.oldest_s
+        return 0.0 if oldest is None else self._now() - oldest
+
+    async def _do(self, what: Callable[..., T], *args: Any) -> T:
+        """Runs something on the trackers' own thread. Jobs run in the order in which they were asked for."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, what, *args)
+
+    # What the group says.
+
+    def heard(self) -> None:
+        """The group answered a heartbeat; any thread."""
+        self._figures.heard()
+
+    def revoked(self) -> None:
+        """The assignment is about to change. Figures stay until we know what is ours."""
+        self._epoch += 1
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """These are ours from now on: what is not, is gone from the page at once."""
+        self._epoch += 1
+        self._mine = frozenset(partitions)
+        for partition in self.hands.next.keys() - self._mine:
+            self.hands.close(partition)
+        self._show(self._figures.now())
+        self.heard()
+        self._metrics.owns(len(self._mine))
+        self._metrics.observe(Rebalanced("pulse"))
+        new = self._mine - self.hands.next.keys()
+        if new:
+            self._health.unmet("recovery", f"reading {len(new)} partitions back")
+
+    async def catch_up(self, broker: Log) -> None:
+        """Reads the partitions back that are new, then sets the group's position of all to where each stands.
+
+        Awaited before the group reads on. Gives up, leaving it to the next call, when the assignment changes meanwhile.
+        """
+        epoch = self._epoch
+
+        def wanted() -> bool:
+            return epoch == self._epoch
+
+        # A tracker is kept only with its place in the log; one that was adopted while the assignment changed has none.
+        await self._do(self.ward.keep, self._mine & self.hands.next.keys())
+        self._show(await self._do(self.ward.shown))
+        new = self._mine - self.hands.next.keys()
+        if new:
+            await self._read_back(broker, new, wanted)
+        while wanted() and not await broker.commit(self.hands.next):
+            log.warning("the position of %d partitions could not be set; trying again", len(self.hands.next))
+            await asyncio.sleep(AGAIN_S)
+        if wanted():
+            self._health.met("recovery")
+
+    async def _read_back(self, broker: Log, new: Collection[int], wanted: Callable[[], bool]) -> None:
+        started = self._now()
+        frames, left = 0, frozenset(new)
+        while left and wanted():
+            try:
+                frames += await self._replayed(broker, left, wanted)
+            except LostBroker as error:
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(AGAIN_S)
+            left = frozenset(new) - self.hands.next.keys()
+        if wanted():
+            self._metrics.observe(Recovered(len(new), frames, self._now() - started))
+
+    async def _replayed(self, broker: Log, partitions: Collection[int], wanted: Callable[[], bool]) -> int:
+        trackers = {partition: self.ward.new(partition) for partition in partitions}
+        waiting = dict.fromkeys(trackers, 0)
+        frames = 0
+        async for chunk in broker.read_back(dict.fromkeys(trackers, 0), wanted):
+            tracker = trackers[chunk.partition]
+            await self._do(tracker.apply, chunk.values)
+            frames += len(chunk.values)
+            waiting[chunk.partition] += sum(map(len, chunk.values))
+            if waiting[chunk.partition] > SETTLE_BYTES:
+                await self._do(tracker.settle)
+                waiting[chunk.partition] = 0
+            if chunk.last and wanted():
+                await self._do(self.ward.adopt, tracker)
+                shown = await self._do(self.ward.shown)
+                if wanted():
+                    self._open(chunk.partition, chunk.after, shown)
+        return frames
+
+    def _open(self, partition: int, after: int, shown: Mapping[int, Shown]) -> None:
+        self.hands.open(partition, after)
+        self._metrics.assigned(self.ward.listed(partition))
+        self._show(shown)
+
+    # The loop.
+
+    async def live(self) -> None:
+        """Applies what is in hand and renews the figures, for ever. Raises `BrokenPromise` only."""
+        while True:
+            more = await self.apply()
+            if self._unread and self._now() >= self.read_at_s:
+                await self.read()
+            if not more:
+                await asyncio.sleep(DRAIN_S)
+
+    async def apply(self) -> bool:
+        """Applies what is in hand, then acks it. True: there is more."""
+        held = self.hands.drain(APPLY_BYTES)
+        if held:
+            # Handed to the thread without a pause in between, so before any `keep` that would drop its partition.
+            await self._do(self.ward.apply, _by_partition(held))
+            self._unread = True
+            for one in held:
+                one.event.ack()
+        return self.hands.oldest_s is not None
+
+    async def read(self) -> None:
+        """Settles, shows what moved, and counts it."""
+        began = self._now()
+        self._unread = False
+        settled, shown, took = await self._do(self._settled)
+        self._show(shown)
+        for one in settled:
+            self._metrics.observe(one.counts)
+            self._metrics.counted(one.counted, one.votes)
+            if len(one.event_ms):
+                self._metrics.became_visible(one.event_ms, one.arrival_ms)
+        self._look_for_strangers(settled)
+        self._metrics.reading_took(took)
+        self.read_at_s = began + max(READ_S, SHARE * took)
+
+    def _settled(self) -> tuple[list[Settled], Mapping[int, Shown], float]:
+        began = self._cpu()
+        settled, shown = self.ward.settle(), self.ward.shown()
+        return settled, shown, self._cpu() - began
+
+    def _look_for_strangers(self, settled: list[Settled]) -> None:
+        """Brands that are counted and that our brand file does not have: a newer one is out, and we have not got it."""
+        self._strangers |= self._metrics.unlisted({brand for one in settled for brand, *_ in one.counted})
+        if self._strangers:
+            self._health.unmet(
+                "brands",
+                f"{len(self._strangers)} brands are counted that are not in this worker's brand file: it is an old one",
+            )
+
+    async def renew(self, brands: Sequence[str]) -> None:
+        """A new brand file: its brands may be shown and counted, and begin at 0."""
+        self._metrics.renew(brands)
+        await self._do(self.ward.renew, brands)
+        self._metrics.assigned(brand for partition in self.hands.next for brand in self.ward.listed(partition))
+        self._show(await self._do(self.ward.shown))
+        self._strangers = self._metrics.unlisted(self._strangers)
+        if not self._strangers:
+            self._health.met("brands")
+
+    def _show(self, shown: Mapping[int, Shown]) -> None:
+        self._figures.show({partition: one for partition, one in shown.items() if partition in self._mine})
+
+    def close(self) -> None:
+        """Ends the trackers' thread; what it was doing is dropped: the log has it."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _by_partition(held: list[Held]) -> dict[int, list[bytes]]:
+    out: dict[int, list[bytes]] = {}
+    for one in held:
+        out.setdefault(one.partition, []).append(one.frame)
+    return out
+
+
+class Broker:
+    """The log in Kafka, and what the group's heartbeats say."""
+
+    def __init__(self, brokers: str, topic: str, app: Any) -> None:
+        self._brokers = brokers
+        self._topic = topic
+        self._app = app
+
+    def read_back(self, starts: Mapping[int, int], wanted: Callable[[], bool]) -> AsyncIterator[Chunk]:
+        """See `streams.replay.read_back`."""
+        return read_back(self._brokers, self._topic, starts, wanted)
+
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        """Sets the group's position of these partitions; False: not now."""
+        from faust.types import TP
+
+        offsets = {TP(self._topic, partition): offset for partition, offset in positions.items()}
+        if not offsets:
+            return True
+        try:
+            return bool(await asyncio.wait_for(self._app.consumer._commit(offsets), COMMIT_S))
+        except TimeoutError:  # aiokafka tries without end while the coordinator is away
+            return False
+
+    def heartbeats(self, heard: Callable[[], None]) -> None:
+        """Calls `heard`, on the consumer's thread, whenever a heartbeat of the group is answered."""
+        coordinator = self._app.consumer._thread._consumer._coordinator
+        if getattr(coordinator, "denyut_hears", False):
+            return
+        ask = coordinator._do_heartbeat
+
+        async def asked() -> bool:
+            answered = bool(await ask())
+            if answered:
+                heard()
+            return answered
+
+        coordinator._do_heartbeat, coordinator.denyut_hears = asked, True
+
+
+def bind(pulse: Pulse, app: Any, broker: Broker, topic: str, life: Life) -> None:
+    """Gives a Faust app its one agent, and tells `pulse` what the group says."""
+    raw = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    @app.agent(raw, name="gather", concurrency=1)  # type: ignore[untyped-decorator]
+    async def gather(stream: Any) -> None:
+        stream.enable_acks = False  # a frame is acked when it has been applied
+        async for event in stream.events():
+            message = event.message
+            try:
+                pulse.hands.take(message.partition, message.offset, message.value, event, time.monotonic())
+            except BrokenPromise as error:
+                life.fail(error)
+            while pulse.hands.full:
+                await asyncio.sleep(DRAIN_S / 10)
+
+    async def revoked(_app: Any, _partitions: Any, **_rest: Any) -> None:
+        pulse.revoked()
+
+    async def assigned(_app: Any, partitions: Any, **_rest: Any) -> None:
+        broker.heartbeats(pulse.heard)
+        pulse.assigned({tp.partition for tp in partitions if tp.topic == topic})
+
+    async def complete(_app: Any, **_rest: Any) -> None:
+        try:
+            await pulse.catch_up(broker)
+        except BrokenPromise as error:
+            life.fail(error)
+            await asyncio.Event().wait()  # nothing is read any more
+
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_rebalance_complete.connect(complete, weak=False)
+
+
+def run(settings: Settings) -> int:
+    """`denyut work pulse`: counts until it is told to stop. 0: told to; 1: a promise of our own is broken.
+
+    Raises `BadSetting` for what only the user can put right.
+    """
+    file, clock = BrandFile(settings), Clock(settings.clock)
+    page = Page(
+        Metrics(file.now.names, settings.sources, clock),
+        Health("broker", "group", "recovery"),
+        Figures(settings.session_ms / 1000),
+    )
+    page.metrics.registry.register(PulseCollector(page.figures, page.metrics.listed, clock))
+    page.metrics.build(release(), "", "pulse")
+    with Pages(settings.http, page.metrics.registry, page.health) as pages:
+        log.info("pages at %s", pages.url)
+        return run_worker(settings.stop_ms, lambda life: _work(settings, file, page, life))
+
+
+async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> None:
+    beating = asyncio.create_task(beat(page, settings.session_ms / 1000))
+    topic = settings.topic("mentions")
+    pulse = None
+    try:
+        partitions = await wait_for_topics(settings.brokers, [topic, settings.topic("posts")])
+        page.health.met("broker")
+        pulse = Pulse(Ward(partitions, Times(settings.delay_ms, settings.grace_ms), file.now.names), page)
+        app = pulse_app(settings)
+        bind(pulse, app, Broker(settings.brokers, topic, app), topic, life)
+        await conduct(app, life, [pulse.live(), _renew(pulse, file)])
+    finally:
+        beating.cancel()
+        if pulse is not None:
+            pulse.close()
+
+
+async def _renew(pulse: Pulse, file: BrandFile) -> None:
+    """Looks at the brand file once a second for ever, and shows the brands of a new one."""
+    while True:
+        await asyncio.sleep(READ_S)
+        try:
+            if await asyncio.to_thread(file.look):
+                await pulse.renew(file.now.names)
+                log.info("brand file %d is in force", file.now.number)
+        except BadBrands as error:
+            log.error("the new brand file is not taken, the old one (number %d) stays: %s", file.now.number, error)
+
+
+async def beat(page: Page, group_s: float) -> None:
+    """Beats for ever, and says so when the group has not answered for `group_s`."""
+    while True:
+        asked = time.monotonic()
+        await asyncio.sleep(DRAIN_S)
+        page.metrics.loop_lag(time.monotonic() - asked - DRAIN_S)
+        page.health.beat()
+        if page.figures.silent_s > group_s:
+            page.health.unmet("group", "no heartbeat was answered lately: not a member yet, or no broker")
+        else:
+            page.health.met("group")

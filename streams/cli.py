@@ -1,0 +1,205 @@
+"""The command line. Each verb is a thin hand: it reads the settings, calls one room and gives back an exit code.
+
+0 done, 1 our fault, 2 your settings. Heavy imports stand inside the verbs: `--help` answers at once.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def answered(verb: Callable[..., int | None]) -> Callable[..., None]:
+    """Turns what a verb returns or raises into an exit code, and its error into one line."""
+    @wraps(verb)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from models.score import NoModel
+        from streams.heart.errors import BadSetting, DenyutError
+
+        try:
+            code = verb(*args, **kwargs) or 0
+        except (BadSetting, NoModel) as error:
+            click.echo(f"denyut: {error}", err=True)
+            code = 2
+        except DenyutError as error:
+            click.echo(f"denyut: {type(error).__name__}: {error}", err=True)
+            code = 1
+        except BrokenPipeError:  # the reader of our output has gone: nothing more to say
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        sys.exit(code)
+    return run
+
+
+def settings() -> "Settings":
+    """The settings, read here and nowhere else."""
+    from streams.settings import Settings
+
+    return Settings.read(os.environ)
+
+
+def version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Prints the version and ends."""
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version as installed
+
+        click.echo(f"denyut {installed('denyut')}")
+        context.exit()
+
+
+@click.group(context_settings=CONTEXT)
+@click.option("--version", is_flag=True, callback=version, expose_value=False, is_eager=True, help="Print it and end.")
+def main() -> None:
+    """Denyut listens: live posts in, the mood of each brand out, with error bars.
+
+    Settings are environment variables, DENYUT_*; `denyut settings` prints them.
+    """
+
+
+@main.command()
+@click.option("--for", "seconds", type=click.FloatRange(min=1), help="Stop after so many seconds.  [default: at Ctrl-C]")
+@click.option("--headless", is_flag=True, help="No board: progress to stderr, one JSON line to stdout at the end.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Which public.")
+@click.option("--rate", type=click.FloatRange(min=1, max=2000), default=50.0, show_default=True, help="Posts a second.")
+@answered
+def demo(seconds: float | None, headless: bool, seed: int, rate: float) -> int:
+    """The whole pipeline on this machine: a public, a feed, Kafka, both workers, a live board."""
+    from streams.demo import Wish, run
+
+    return run(Wish(seconds=seconds, headless=headless, seed=seed, rate=rate))
+
+
+@main.command()
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option("--json", "json_lines", is_flag=True, help='JSON lines in ({"text": …, "lang"?: …}) and out.')
+@click.option("--model", default="", help="A folder, or a Hugging Face name.  [default: the embedded model]")
+@answered
+def score(texts: Sequence[str], json_lines: bool, model: str) -> None:
+    """Score texts; without TEXT, lines from stdin."""
+    import models
+    from models.cli_score import score_lines
+
+    lines = [json.dumps({"text": text}) for text in texts] if json_lines else list(texts)
+    chosen = settings()
+    scorer = models.load(model or chosen.model, threads=chosen.threads)
+    score_lines(lines or sys.stdin, sys.stdout, scorer, json_lines=json_lines)
+
+
+@main.group()
+def feed() -> None:
+    """Put posts onto Kafka."""
+
+
+@feed.command("file")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--source", default="file", show_default=True, help="The source that the posts are said to come from.")
+@click.option("--map", "mapping", default="", metavar="FIELD=COLUMN,…", help="Which column holds which field of a post.")
+@click.option("--speed", default="max", show_default=True, help="as-recorded, a factor such as 60, or max.")
+@click.option("--times", type=click.Choice(["keep", "shift"]), default="keep", show_default=True,
+              help="Keep the posts' times, or shift them so that the first is now.")
+@click.option("--strict", is_flag=True, help="Stop at the first row that is no post.")
+@answered
+def feed_file(path: Path, **options: Any) -> int:
+    """Posts from a file: JSONL, CSV or Parquet."""
+    from streams.sources.file import Options, run_file
+
+    chosen = settings()
+    _logs(chosen)
+    click.echo(run_file(chosen, path, Options.read(**options)), err=True)
+    return 0
+
+
+@main.group()
+def work() -> None:
+    """Run a worker: it joins its group, works until it is told to stop, and serves /metrics."""
+
+
+@work.command("score")
+@answered
+def work_score() -> int:
+    """Score posts: denyut.posts in, denyut.mentions out."""
+    from streams.agents.score import run
+
+    chosen = settings()
+    _logs(chosen)
+    return run(chosen)
+
+
+@work.command("pulse")
+@answered
+def work_pulse() -> int:
+    """Count mentions and show the mood: denyut.mentions in, /metrics out."""
+    from streams.agents.pulse import run
+
+    chosen = settings()
+    _logs(chosen)
+    return run(chosen)
+
+
+@main.command()
+@click.option("--create", is_flag=True, help="Create those that are missing.")
+@answered
+def topics(create: bool) -> None:
+    """The topics and their policies."""
+    from streams import topics as edge
+
+    if create:
+        chosen = settings()
+        _logs(chosen)
+        edge.create(chosen)
+    for topic in edge.TOPICS:
+        click.echo(topic)
+
+
+@main.group()
+def brands() -> None:
+    """Brand files."""
+
+
+@brands.command("check")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The file that runs now.")
+@click.option("--text", help="Also say which brands this text names.")
+@answered
+def brands_check(path: Path, against: Path | None, text: str | None) -> None:
+    """Check a brand file before it is published."""
+    from streams.heart.brands import Brands
+
+    checked = Brands.parse(path.read_text(encoding="utf-8"))
+    if against is not None:
+        checked.follows(Brands.parse(against.read_text(encoding="utf-8")))
+    click.echo(f"{path}: number {checked.number}, {len(checked.names)} brands, {len(checked.file.brand)} rules: good")
+    if text is not None:
+        import time
+
+        named = checked.match(text, "", int(time.time() * 1000))
+        click.echo(", ".join(match.brand for match, _ in named) or "no brand")
+
+
+@main.command("settings")
+@answered
+def show_settings() -> None:
+    """Every setting: its name, its value now, and what it means."""
+    for row in settings().rows():
+        click.echo(f"{row.name}={row.value}")
+        click.echo(f"    {row.meaning}" + ("" if row.value == row.default else f" [default: {row.default or 'empty'}]"))
+
+
+def _logs(chosen: "Settings") -> None:
+    from streams import logs
+
+    logs.setup(chosen.log_level)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,518 @@
+"""Metrics: what Prometheus is told, and nothing else is.
+
+Every series stands in `TABLE`: name, kind, labels, meaning. `Metrics` turns notices into counters and histograms;
+`PulseCollector` renders the readings of the partitions owned now, so that a brand that moved to another worker is gone
+at the next scrape. A label is a word of a fixed list or a brand of the brand file: nothing from a post is ever a label.
+Seconds are those of a watch, also where posts live on a public clock of their own.
+Knows nothing of Kafka, of frames, or of who serves the page.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streams.clock import Clock
+from streams.heart import notice as said
+from streams.heart.errors import Reason
+from streams.heart.frame import LABELS
+from streams.heart.window import WINDOWS, Reading
+
+OTHER = "other"  # the label of a word that is in no list
+BEHIND_MS = 300_000  # a watermark further behind the clock: figures are a replay, not the present
+BEHIND_S = 15.0  # and by a watch at least so much: a public clock runs 5 minutes in the time of a few flushes
+
+
+class Row(NamedTuple):
+    """One metric. `buckets` are the upper bounds of a histogram."""
+
+    name: str
+    kind: str  # counter, gauge, histogram
+    labels: tuple[str, ...]
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+
+# From 0.1 to 10 s in steps of a quarter or less, so that p50 and p95 can be read off to a tenth of their value.
+_WAITS = (
+    0.05,
+    0.1,
+    0.15,
+    0.2,
+    0.25,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    1.0,
+    1.1,
+    1.25,
+    1.4,
+    1.6,
+    1.8,
+    2.0,
+    2.25,
+    2.5,
+    2.75,
+    3.0,
+    3.5,
+    4.0,
+    4.5,
+    5.0,
+    6.0,
+    7.0,
+    8.0,
+    10.0,
+    15.0,
+    20.0,
+    30.0,
+    60.0,
+)
+_AGES = (*_WAITS, 120.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0)
+_WORK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+_LONG = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+
+_BW = ("brand", "window")
+
+FIGURES: tuple[Row, ...] = (
+    Row("denyut_window_mentions", "gauge", _BW, "Mentions in the window, abstentions included"),
+    Row("denyut_window_scored", "gauge", _BW, "Mentions in the window that have a mood"),
+    Row("denyut_window_votes", "gauge", _BW, "Votes in the window: one for each author's hour and each text's"),
+    Row("denyut_window_negative", "gauge", _BW, "Scored mentions in the window whose label is negative"),
+    Row("denyut_window_positive", "gauge", _BW, "Scored mentions in the window whose label is positive"),
+    Row("denyut_window_score_sum", "gauge", _BW, "Sum of the scores in the window; over _scored it is the plain mood"),
+    Row("denyut_window_authors", "gauge", _BW, "Distinct authors in the window; up to one hour"),
+    Row("denyut_mood", "gauge", _BW, "Mean vote, -1 to 1; absent without a scored mention"),
+    Row("denyut_mood_lower", "gauge", _BW, "Lower end of the mood's 95 % interval"),
+    Row("denyut_mood_upper", "gauge", _BW, "Upper end of the mood's 95 % interval"),
+    Row(
+        "denyut_organic_ratio",
+        "gauge",
+        _BW,
+        "Share of the scored mentions that repeat nobody's text; absent without one",
+    ),
+    Row(
+        "denyut_replaying",
+        "gauge",
+        ("brand",),
+        "1 while the log's time is far behind the clock: these figures are not the present",
+    ),
+    Row(
+        "denyut_completeness_ratio",
+        "gauge",
+        ("brand",),
+        "Share of the brand's usual mentions whose source was healthy, last 5 minutes",
+    ),
+    Row("denyut_watermark_timestamp_seconds", "gauge", ("brand",), "How far time has come by the log alone"),
+    Row("denyut_watermark_delay_seconds", "gauge", ("partition",), "How far the log's time is behind the clock"),
+)
+
+PIPELINE: tuple[Row, ...] = (
+    Row(
+        "denyut_mentions_total",
+        "counter",
+        ("brand", "source", "sentiment"),
+        "Mentions that became visible in live reading",
+    ),
+    Row("denyut_votes_total", "counter", ("brand", "sentiment"), "Votes of the panes that closed in live reading"),
+    Row(
+        "denyut_unlisted_mentions_total",
+        "counter",
+        (),
+        "Mentions of brands that this worker's brand file does not have",
+    ),
+    Row("denyut_posts_total", "counter", ("outcome",), "Records of the posts topic, by what became of them"),
+    Row("denyut_rejects_total", "counter", ("reason",), "Records that are no post, by why"),
+    Row(
+        "denyut_mention_rows_total",
+        "counter",
+        ("outcome",),
+        "Rows of the mentions topic in live reading, by what became of them",
+    ),
+    Row("denyut_floors_total", "counter", (), "Edits and removals in live reading"),
+    Row("denyut_texts_total", "counter", ("outcome",), "Distinct texts asked of the model: scored, or remembered"),
+    Row("denyut_tokens_total", "counter", (), "Tokens given to the model"),
+    Row("denyut_batch_texts", "histogram", (), "Distinct texts in a batch", _SIZES),
+    Row("denyut_inference_seconds", "histogram", (), "Time of the model for a batch", _WORK),
+    Row("denyut_freshness_seconds", "histogram", (), "From a post's event time to the reading that shows it", _AGES),
+    Row(
+        "denyut_post_to_metric_seconds",
+        "histogram",
+        (),
+        "From a post's arrival in Kafka to the reading that shows it",
+        _AGES,
+    ),
+    Row("denyut_reading_seconds", "histogram", (), "CPU time to settle and to make readings, once", _WORK),
+    Row("denyut_recovery_seconds", "histogram", (), "Time to read partitions back after an assignment", _LONG),
+    Row("denyut_recovered_frames_total", "counter", (), "Frames read back after assignments"),
+    Row("denyut_rebalances_total", "counter", ("worker",), "Assignments of partitions to this worker"),
+    Row("denyut_partitions", "gauge", (), "Partitions that this worker owns now"),
+    Row("denyut_oldest_unacked_seconds", "gauge", (), "Age of the oldest record read and not acked"),
+    Row("denyut_loop_lag_seconds", "histogram", (), "How late the event loop ran", _WORK),
+    Row("denyut_feed_sent_total", "counter", ("kind",), "Records that a feed delivered"),
+    Row("denyut_feed_refused_total", "counter", ("reason",), "Records that a feed could not deliver"),
+    Row("denyut_build_info", "gauge", ("version", "model", "worker"), "1; which release runs here, with which model"),
+)
+
+TABLE: tuple[Row, ...] = FIGURES + PIPELINE
+
+# Every value that a label outside the brand file, the source setting, the partitions and the build may take.
+WORDS: dict[str, tuple[str, ...]] = {
+    "sentiment": LABELS,
+    "window": tuple(WINDOWS),
+    "reason": (*(reason.value for reason in Reason), "refused", "timeout", "too_large", OTHER),
+    "worker": ("score", "pulse", "feed"),
+    "kind": ("post", "removal", "tick"),
+    "outcome": (
+        "matched",
+        "unmatched",
+        "rejected",
+        "late",
+        "early",
+        "removal",
+        "tick",
+        "handed_back",
+        "new",
+        "duplicate",
+        "superseded",
+        "removed",
+        "sealed",
+        "scored",
+        "remembered",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one partition shows: its readings by brand, and the time of its log (ms UTC; None: not known yet)."""
+
+    readings: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
+    watermark_ms: int | None = None
+    highest_mark_ms: int | None = None
+
+
+class Figures:
+    """The figures of the partitions owned now. The loop puts a whole new mapping; any thread reads the last one."""
+
+    def __init__(self, session_s: float, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._session_s = session_s
+        self._now = now
+        self._heard = float("-inf")
+        self._shown: Mapping[int, Shown] = {}
+
+    def heard(self) -> None:
+        """The group still knows us: a heartbeat was answered just now."""
+        self._heard = self._now()
+
+    def show(self, shown: Mapping[int, Shown]) -> None:
+        """From now on this is shown; the mapping is never changed again."""
+        self._shown = shown
+
+    def now(self) -> Mapping[int, Shown]:
+        """Partition -> what it shows. Nothing once the group has not answered for a session time-out: another may
+        own these partitions by now, and nobody could tell us."""
+        return self._shown if self.silent_s <= self._session_s else {}
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since a heartbeat was last answered; infinite before the first."""
+        return self._now() - self._heard
+
+
+def is_replaying(watermark_ms: int | None, clock: Clock) -> bool:
+    """Whether figures at this watermark are a replay, not the present.
+
+    >>> clock = Clock(wall=lambda: 1_000.0)
+    >>> is_replaying(None, clock), is_replaying(700_000, clock), is_replaying(699_999, clock)
+    (True, False, True)
+    """
+    if watermark_ms is None:
+        return True
+    behind = clock.now_ms() - watermark_ms
+    return behind > BEHIND_MS and clock.seconds(behind) > BEHIND_S
+
+
+class PulseCollector(Collector):
+    """Renders the figures that are shown now, for brands of the brand file (as `listed` knows it) only."""
+
+    def __init__(self, figures: Figures, listed: Callable[[], frozenset[str]], clock: Clock) -> None:
+        self._figures = figures
+        self._listed = listed
+        self._clock = clock
+
+    def describe(self) -> Iterable[Metric]:
+        """The names, without asking for figures."""
+        return [GaugeMetricFamily(row.name, row.meaning, labels=row.labels) for row in FIGURES]
+
+    def collect(self) -> Iterator[Metric]:
+        """One family for each row of `FIGURES`."""
+        families = {row.name: GaugeMetricFamily(row.name, row.meaning, labels=row.labels) for row in FIGURES}
+        listed = self._listed()
+        for partition, shown in sorted(self._figures.now().items()):
+            if shown.watermark_ms is not None:
+                behind = self._clock.seconds(self._clock.now_ms() - shown.watermark_ms)
+                families["denyut_watermark_delay_seconds"].add_metric((str(partition),), behind)
+            self._partition(families, shown, listed)
+        yield from families.values()
+
+    def _partition(self, families: dict[str, GaugeMetricFamily], shown: Shown, listed: frozenset[str]) -> None:
+        replaying = float(is_replaying(shown.watermark_ms, self._clock))
+        for brand, readings in shown.readings.items():
+            if brand not in listed:
+                continue
+            families["denyut_replaying"].add_metric((brand,), replaying)
+            if shown.watermark_ms is not None:
+                families["denyut_watermark_timestamp_seconds"].add_metric((brand,), shown.watermark_ms / 1000)
+            for reading in readings:
+                if reading.window == "5m":
+                    families["denyut_completeness_ratio"].add_metric((brand,), reading.completeness)
+                for name, value in _values(reading):
+                    if value is not None:
+                        families[name].add_metric((brand, reading.window), value)
+
+
+def _values(reading: Reading) -> tuple[tuple[str, float | None], ...]:
+    return (
+        ("denyut_window_mentions", reading.mentions),
+        ("denyut_window_scored", reading.scored),
+        ("denyut_window_votes", reading.votes),
+        ("denyut_window_negative", reading.negative),
+        ("denyut_window_positive", reading.positive),
+        ("denyut_window_score_sum", reading.score_sum),
+        ("denyut_window_authors", reading.authors),
+        ("denyut_mood", reading.mood),
+        ("denyut_mood_lower", reading.lower),
+        ("denyut_mood_upper", reading.upper),
+        ("denyut_organic_ratio", reading.organic),
+    )
+
+
+class Spread(Collector):
+    """A histogram that takes whole arrays: the library's own costs a microsecond and more for each value."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self._bounds = np.array(row.buckets)
+        self._counts = np.zeros(len(row.buckets) + 1, np.int64)
+        self._sum = 0.0
+        self._lock = threading.Lock()
+
+    def observe(self, values: npt.NDArray[np.float64]) -> None:
+        """Takes values in; one below 0 (a clock that is a little behind) counts as 0."""
+        values = np.maximum(values, 0.0)
+        counts = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
+        with self._lock:
+            self._counts += counts
+            self._sum += float(values.sum())
+
+    def describe(self) -> Iterable[Metric]:
+        """The name alone."""
+        return [HistogramMetricFamily(self._row.name, self._row.meaning)]
+
+    def collect(self) -> Iterator[Metric]:
+        """The family, its buckets cumulative."""
+        with self._lock:
+            counts, total = np.cumsum(self._counts).tolist(), self._sum
+        bounds = [*map(str, self._row.buckets), "+Inf"]
+        yield HistogramMetricFamily(
+            self._row.name, self._row.meaning, buckets=list(zip(bounds, counts, strict=True)), sum_value=total
+        )
+
+
+class Metrics:
+    """An observer that counts. `registry` is what /metrics shows. `brands` and `sources` are the labels allowed."""
+
+    def __init__(self, brands: Iterable[str] = (), sources: Iterable[str] = (), clock: Clock | None = None) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self.registry)
+        self._brands, self._sources = frozenset(brands), frozenset(sources)
+        self._clock = clock or Clock()
+        self._of: dict[str, Any] = {row.name: self._made(row) for row in PIPELINE}
+        for name, label in (
+            ("posts", "outcome"),
+            ("mention_rows", "outcome"),
+            ("texts", "outcome"),
+            ("rejects", "reason"),
+        ):
+            for word in _FIRST[name]:
+                self._of[f"denyut_{name}_total"].labels(**{label: word})
+        self._heard: dict[type[said.Notice], Callable[[Any], None]] = {
+            said.PostsRead: self._posts_read,
+            said.PostRejected: self._post_rejected,
+            said.HandedBack: self._handed_back,
+            said.BatchScored: self._batch_scored,
+            said.MentionsRead: self._mentions_read,
+            said.MentionCounted: self._mention_counted,
+            said.Fresh: self._fresh,
+            said.Rebalanced: self._rebalanced,
+            said.Recovered: self._recovered,
+            said.PostSent: self._post_sent,
+            said.PostNotSent: self._post_not_sent,
+        }
+
+    def _made(self, row: Row) -> Any:
+        if row.kind == "counter":
+            return Counter(row.name.removesuffix("_total"), row.meaning, row.labels, registry=self.registry)
+        if row.kind == "gauge":
+            return Gauge(row.name, row.meaning, row.labels, registry=self.registry)
+        if row.buckets == _AGES:
+            spread = Spread(row)
+            self.registry.register(spread)
+            return spread
+        return Histogram(row.name, row.meaning, row.labels, buckets=row.buckets, registry=self.registry)
+
+    def observe(self, notice: said.Notice) -> None:
+        """Counts what was told; a notice that is not shown is passed by."""
+        heard = self._heard.get(type(notice))
+        if heard is not None:
+            heard(notice)
+
+    # What no notice tells.
+
+    def listed(self) -> frozenset[str]:
+        """The brands that may be labels."""
+        return self._brands
+
+    def renew(self, brands: Iterable[str]) -> None:
+        """A new brand file: these may be labels from now on, and those that were before."""
+        self._brands |= frozenset(brands)
+
+    def build(self, release: str, model: str, worker: str) -> None:
+        """Says which release runs here, with which model, as which worker."""
+        self._of["denyut_build_info"].labels(release, model, worker).set(1)
+
+    def assigned(self, brands: Iterable[str]) -> None:
+        """Creates the counters of these brands at 0, so that a first mention is an increase."""
+        for brand in self._brands.intersection(brands):
+            for sentiment in LABELS:
+                for source in self._sources:
+                    self._of["denyut_mentions_total"].labels(brand, source, sentiment)
+                if sentiment != LABELS[-1]:
+                    self._of["denyut_votes_total"].labels(brand, sentiment)
+
+    def unlisted(self, brands: Iterable[str]) -> frozenset[str]:
+        """Which of these are in no brand file of ours, and so in no label."""
+        return frozenset(brands) - self._brands
+
+    def counted(self, mentions: Iterable[tuple[str, str, str, int]], votes: Iterable[tuple[str, str, int]]) -> None:
+        """Counts (brand, source, sentiment, how many) and (brand, sentiment, how many), in live reading."""
+        for brand, source, sentiment, count in mentions:
+            self._mention_counted(said.MentionCounted(brand, source, sentiment, count))
+        for brand, sentiment, count in votes:
+            if brand in self._brands:
+                self._of["denyut_votes_total"].labels(brand, sentiment).inc(count)
+
+    def became_visible(self, event_ms: npt.NDArray[np.int64], arrival_ms: npt.NDArray[np.int64]) -> None:
+        """Mentions with these times are shown from now on."""
+        now_ms = self._clock.now_ms()
+        for name, times in (("freshness", event_ms), ("post_to_metric", arrival_ms)):
+            self._of[f"denyut_{name}_seconds"].observe((now_ms - times) / (1000 * self._clock.speed))
+
+    def reading_took(self, seconds: float) -> None:
+        """One round of settling and reading, CPU seconds."""
+        self._of["denyut_reading_seconds"].observe(seconds)
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop ran this much later than it was asked to."""
+        self._of["denyut_loop_lag_seconds"].observe(seconds)
+
+    def owns(self, partitions: int) -> None:
+        """How many partitions this worker has now."""
+        self._of["denyut_partitions"].set(partitions)
+
+    def oldest_unacked(self, age_s: Callable[[], float]) -> None:
+        """Asks for the age of the oldest unacked record at each scrape; any thread."""
+        self._of["denyut_oldest_unacked_seconds"].set_function(age_s)
+
+    # Notices.
+
+    def _posts_read(self, notice: said.PostsRead) -> None:
+        for outcome, count in (
+            ("matched", notice.matched),
+            ("unmatched", notice.unmatched),
+            ("rejected", notice.rejected),
+            ("late", notice.late),
+            ("early", notice.early),
+            ("removal", notice.removals),
+            ("tick", notice.ticks),
+        ):
+            if count:
+                self._of["denyut_posts_total"].labels(outcome).inc(count)
+
+    def _handed_back(self, notice: said.HandedBack) -> None:
+        self._of["denyut_posts_total"].labels("handed_back").inc(notice.count)
+
+    def _post_rejected(self, notice: said.PostRejected) -> None:
+        self._of["denyut_rejects_total"].labels(_listed(notice.reason, WORDS["reason"])).inc()
+
+    def _batch_scored(self, notice: said.BatchScored) -> None:
+        self._of["denyut_texts_total"].labels("scored").inc(notice.fresh)
+        self._of["denyut_texts_total"].labels("remembered").inc(notice.texts - notice.fresh)
+        self._of["denyut_tokens_total"].inc(notice.tokens)
+        self._of["denyut_batch_texts"].observe(notice.texts)
+        self._of["denyut_inference_seconds"].observe(notice.seconds)
+
+    def _mentions_read(self, notice: said.MentionsRead) -> None:
+        for outcome in _FIRST["mention_rows"]:
+            count = getattr(notice, outcome)
+            if count:
+                self._of["denyut_mention_rows_total"].labels(outcome).inc(count)
+        self._of["denyut_floors_total"].inc(notice.floors)
+
+    def _mention_counted(self, notice: said.MentionCounted) -> None:
+        if notice.brand in self._brands:
+            labels = notice.brand, _listed(notice.source, self._sources), _listed(notice.sentiment, LABELS)
+            self._of["denyut_mentions_total"].labels(*labels).inc(notice.count)
+        else:
+            self._of["denyut_unlisted_mentions_total"].inc(notice.count)
+
+    def _fresh(self, notice: said.Fresh) -> None:
+        self._of["denyut_freshness_seconds"].observe(np.full(notice.count, notice.seconds))
+
+    def _rebalanced(self, notice: said.Rebalanced) -> None:
+        self._of["denyut_rebalances_total"].labels(_listed(notice.worker, WORDS["worker"])).inc()
+
+    def _recovered(self, notice: said.Recovered) -> None:
+        self._of["denyut_recovery_seconds"].observe(notice.seconds)
+        self._of["denyut_recovered_frames_total"].inc(notice.frames)
+
+    def _post_sent(self, notice: said.PostSent) -> None:
+        self._of["denyut_feed_sent_total"].labels(_listed(notice.kind, WORDS["kind"])).inc()
+
+    def _post_not_sent(self, notice: said.PostNotSent) -> None:
+        self._of["denyut_feed_refused_total"].labels(_listed(notice.reason, WORDS["reason"])).inc()
+
+
+# The series that are there at 0 before anything happens: a rate needs a beginning.
+_FIRST: dict[str, tuple[str, ...]] = {
+    "posts": ("matched", "unmatched", "rejected", "late", "early", "removal", "tick", "handed_back"),
+    "mention_rows": ("new", "duplicate", "superseded", "removed", "sealed"),
+    "texts": ("scored", "remembered"),
+    "rejects": tuple(reason.value for reason in Reason),
+}
+
+
+def release() -> str:
+    """The release that runs here; "unknown" where it was not installed."""
+    try:
+        return version("denyut")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _listed(word: str, words: Iterable[str]) -> str:
+    return word if word in words else OTHER

@@ -1,0 +1,259 @@
+"""Settings: everything that can be said to Denyut from outside, read once, at the door, from a mapping.
+
+`Settings.read(os.environ)` is called by the command line and by nobody else; every other room is handed the value. An
+unknown `DENYUT_*` name, a wrong type or a value out of range is a `BadSetting` that says what was seen and what was
+expected. Which brands are listened to is content, not a setting: a file, whose path is one.
+Knows nothing of Kafka, or of what a setting does.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from streams.clock import Clock
+from streams.heart.brands import Brands
+from streams.heart.errors import BadBrands, BadSetting, nearest
+
+PREFIX = "DENYUT_"
+DEMO_SECRET = b"denyut: everybody has this key, so it protects nobody"
+LEAST_SECRET = 16  # bytes
+LEVELS = ("debug", "info", "warning", "error")
+HOUR_MS = 3_600_000
+log = logging.getLogger("denyut.settings")
+
+_UNITS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS, "d": 24 * HOUR_MS}
+_SPAN = re.compile(r"(\d{1,15})\s*(ms|s|m|h|d|)\Z")
+_SOURCE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):(\d{1,5})\Z")
+# Kubernetes tells every pod where every service of its namespace is, in variables named after the service.
+_KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)\Z")
+_LOGIN = re.compile(r"(?<![\w.-])([^\s:/@,]+):[^\s/@,]+@")
+
+Reader = Callable[[str], Any]
+
+
+def _span(least_ms: int = 0) -> Reader:
+    def read(said: str) -> int:
+        match = _SPAN.match(said)
+        if match is None:
+            raise ValueError("a span in ms, or such as 500ms, 30s, 5m or 1h")
+        ms = int(match[1]) * _UNITS[match[2]]
+        if ms < least_ms:
+            raise ValueError(f"at least {span(least_ms)}")
+        return ms
+    return read
+
+
+def _whole(least: int, most: int) -> Reader:
+    def read(said: str) -> int:
+        if not re.fullmatch(r"\d{1,15}", said, re.ASCII) or not least <= int(said) <= most:
+            raise ValueError(f"a whole number from {least:,} to {most:,}")
+        return int(said)
+    return read
+
+
+def _matching(pattern: re.Pattern[str], expected: str, *, empty: bool = False) -> Reader:
+    def read(said: str) -> str:
+        if not (pattern.match(said) or (empty and not said)):
+            raise ValueError(expected)
+        return said
+    return read
+
+
+def _text(said: str) -> str:
+    return said
+
+
+def _level(said: str) -> str:
+    if said.lower() not in LEVELS:
+        raise ValueError(f"one of {', '.join(LEVELS)}{nearest(said.lower(), LEVELS)}")
+    return said.lower()
+
+
+def _clock(said: str) -> str:
+    try:
+        return str(Clock(said))
+    except BadSetting:
+        raise ValueError("nothing, or PUBLIC_MS@WALL_MSxSPEED") from None
+
+
+def _sources(said: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in said.split(",")))
+    if not all(_SOURCE.match(name) for name in names):
+        raise ValueError("names such as demo,file (small letters, digits, - and _, at most 32)")
+    return names
+
+
+def _brokers(said: str) -> str:
+    addresses = [address.strip() for address in said.split(",")]
+    for address in addresses:
+        _address(address, least_port=1)
+    return ",".join(addresses)
+
+
+def _address(said: str, least_port: int = 0) -> str:
+    match = _BROKER.match(said)
+    if match is None or not least_port <= int(match[2]) <= 65_535:
+        raise ValueError("host:port" if least_port == 0 else "host:port, more of them with commas between")
+    return said
+
+
+def _setting(default: Any, read: Reader, meaning: str) -> Any:
+    return field(default=default, metadata={"read": read, "meaning": meaning})
+
+
+class Row(NamedTuple):
+    """One setting as it is shown: its variable, its value and its default as one would write them, what it means."""
+
+    name: str
+    value: str
+    default: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings. The defaults work with a broker on this machine and with the demo's brands.
+
+    >>> Settings.read({"DENYUT_DELAY_MS": "1m", "HOME": "/root"}).delay_ms
+    60000
+    >>> Settings.read({"DENYUT_BROKER": "kafka:9092"})
+    Traceback (most recent call last):
+    streams.heart.errors.BadSetting: DENYUT_BROKER: no such setting (did you mean DENYUT_BROKERS?)
+    """
+
+    brokers: str = _setting("localhost:9092", _brokers, "Kafka: host:port, more of them with commas between")
+    prefix: str = _setting("denyut", _matching(_NAME, "letters, digits, dots, - and _"),
+                           "what the names of topics and consumer groups begin with")
+    partitions: int = _setting(12, _whole(1, 10_000), "of a new topic; `denyut topics --create` alone asks")
+    replication: int = _setting(1, _whole(1, 100), "copies of a new topic; `denyut topics --create` alone asks")
+    brands: str = _setting("", _text, "path of the brand file; empty: the demo's brands")
+    sources: tuple[str, ...] = _setting(("demo", "file"), _sources, "sources whose posts count; any other is a reject")
+    secret_file: str = _setting("", _text, "path of the key that hides ids and handles; empty: one that everybody has")
+    model: str = _setting("", _text, "a path or a Hugging Face name; empty: the embedded model")
+    threads: int = _setting(1, _whole(1, 256), "of the model")
+    batch_tokens: int = _setting(2048, _whole(16, 10_000_000), "at most, in one call of the model")
+    batch_posts: int = _setting(256, _whole(1, 100_000), "at most, in one call of the model")
+    flush_ms: int = _setting(500, _span(10), "a frame of mentions waits at most so long")
+    flush_bytes: int = _setting(262_144, _whole(1024, 900_000), "a frame of mentions grows at most so large")
+    delay_ms: int = _setting(30_000, _span(1000), "a post that comes later after its pane is not seen by the detector")
+    grace_ms: int = _setting(HOUR_MS, _span(HOUR_MS), "a post that comes later after its pane does not count")
+    early_ms: int = _setting(60_000, _span(), "a post dated further ahead of its arrival does not count")
+    http: str = _setting("127.0.0.1:9100", _address, "where /metrics, /livez and /readyz are served; port 0: any")
+    instance: str = _setting("", _matching(_NAME, "letters, digits, dots, - and _", empty=True),
+                             "this counting worker's own name in its group, the same after a restart; empty: none")
+    session_ms: int = _setting(10_000, _span(1000), "a worker that is silent for so long loses its partitions")
+    stop_ms: int = _setting(10_000, _span(100), "a worker that is told to stop has so long")
+    clock: str = _setting("", _clock, "empty: the wall clock; or the public clock that the demo tells its workers")
+    log_level: str = _setting("info", _level, "debug, info, warning or error")
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> "Settings":
+        """Reads every `DENYUT_*` variable; others are none of ours. Raises `BadSetting`."""
+        known = {PREFIX + one.name.upper(): one for one in fields(cls)}
+        for name in sorted(environ):
+            if name.startswith(PREFIX) and name not in known:
+                raise BadSetting(f"{name}: no such setting{_hint(name, known)}")
+        said = {one.name: _read(name, one.metadata["read"], environ[name])
+                for name, one in known.items() if name in environ}
+        settings = cls(**said)
+        settings._agree()
+        return settings
+
+    def _agree(self) -> None:
+        if self.delay_ms >= self.grace_ms:
+            raise BadSetting(f"DENYUT_DELAY_MS={span(self.delay_ms)}: expected less than DENYUT_GRACE_MS, "
+                             f"which is {span(self.grace_ms)}")
+
+    def topic(self, name: str) -> str:
+        """A topic's full name.
+
+        >>> Settings().topic("posts")
+        'denyut.posts'
+        """
+        return f"{self.prefix}.{name}"
+
+    def read_brands(self) -> Brands:
+        """The brands listened to. Raises `BadBrands`, naming the file."""
+        try:
+            if self.brands:
+                return Brands.parse(Path(self.brands).read_text("utf-8"))
+            return Brands.parse((files("streams") / "demo" / "brands.toml").read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadBrands(f"DENYUT_BRANDS={self.brands!r}: cannot be read ({_why(error)})") from None
+        except BadBrands as error:
+            raise BadBrands(f"{self.brands or 'demo/brands.toml'}: {error}") from None
+
+    def read_secret(self) -> bytes:
+        """The key that hides native ids and handles: all bytes of its file but the white space around them.
+
+        Without a file it is a key that everybody has, and the log says so. Raises `BadSetting`, naming the file.
+        """
+        if not self.secret_file:
+            log.warning("DENYUT_SECRET_FILE is empty: ids and handles are hidden with a key that everybody has")
+            return DEMO_SECRET
+        try:
+            secret = Path(self.secret_file).read_bytes().strip()
+        except OSError as error:
+            raise BadSetting(f"DENYUT_SECRET_FILE={self.secret_file!r}: cannot be read ({_why(error)})") from None
+        if len(secret) < LEAST_SECRET:
+            raise BadSetting(f"DENYUT_SECRET_FILE={self.secret_file!r}: {len(secret)} bytes, expected at least "
+                             f"{LEAST_SECRET}; `openssl rand -hex 32` makes a good one")
+        return secret
+
+    def rows(self) -> list[Row]:
+        """Every setting in force, as one would write it. A password that strayed into a value is masked."""
+        return [Row(PREFIX + one.name.upper(), mask(_said(one.name, getattr(self, one.name))),
+                    _said(one.name, one.default), one.metadata["meaning"]) for one in fields(self)]
+
+
+def span(ms: int) -> str:
+    """A span as one would write it.
+
+    >>> span(90_000), span(3_600_000), span(250), span(0)
+    ('90s', '1h', '250ms', '0ms')
+    """
+    for unit in ("h", "m", "s"):
+        if ms and ms % _UNITS[unit] == 0:
+            return f"{ms // _UNITS[unit]}{unit}"
+    return f"{ms}ms"
+
+
+def mask(said: str) -> str:
+    """Hides a password in what looks like a login.
+
+    >>> mask("kafka://anna:secret@host:9092"), mask("host:9092,other:9092")
+    ('kafka://anna:***@host:9092', 'host:9092,other:9092')
+    """
+    return _LOGIN.sub(r"\1:***@", said)
+
+
+def _read(name: str, read: Reader, said: str) -> Any:
+    try:
+        return read(said.strip())
+    except ValueError as error:
+        raise BadSetting(f"{name}={mask(said)!r}: expected {error}") from None
+
+
+def _hint(name: str, known: Mapping[str, Any]) -> str:
+    if _KUBERNETES.search(name):
+        return ": Kubernetes put it there for a service of this name; set `enableServiceLinks: false` in the pod"
+    # Without what all of them begin with, or every name would be near to every other.
+    close = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], n=1)
+    return f" (did you mean {PREFIX}{close[0]}?)" if close else ""
+
+
+def _said(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return span(value) if name.endswith("_ms") else str(value)
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

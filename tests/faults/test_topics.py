@@ -1,0 +1,115 @@
+"""Topics are made as the table says, once, by a real broker."""
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from streams.heart.errors import BadSetting, LostBroker
+from streams.settings import Settings
+from streams.topics import TOPICS, State, create, partitions
+from tests.faults.kafka import Kafka
+
+_number = count()
+
+
+@pytest.fixture
+def settings(kafka: Kafka) -> Callable[..., Settings]:
+    """Settings with a prefix of the test's own."""
+    prefix = f"topics{next(_number)}"
+    return lambda partitions=12, replication=1: Settings(
+        brokers=kafka.address, prefix=prefix, partitions=partitions, replication=replication)
+
+
+def _configs(kafka: Kafka, topic: str) -> dict[str, str]:
+    with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
+        asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
+        said = admin.describe_configs(asked, config_filter="all")["topic"][topic]
+    return {key: one["value"] for key, one in said.items()}
+
+
+def _make(kafka: Kafka, topic: str, partitions: int) -> None:
+    with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
+        admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1}}, wait_for_metadata=True)
+
+
+def test_topics_have_the_policies_of_the_table(kafka: Kafka, settings: Callable[..., Settings]) -> None:
+    """Every policy arrives at the broker, and posts and mentions have the partitions asked for."""
+    made = create(settings(partitions=5))
+    assert [one.state for one in made] == [State.CREATED] * len(TOPICS)
+    assert [one.partitions for one in made] == [5 if topic.many else 1 for topic in TOPICS]
+    assert partitions(settings()) == 5
+    posts = _configs(kafka, settings().topic("posts"))
+    assert set(posts["cleanup.policy"].split(",")) == {"compact", "delete"}
+    assert posts["message.timestamp.type"] == "LogAppendTime"
+    assert {key: int(posts[key]) // 3_600_000 for key in (
+        "retention.ms", "segment.ms", "min.compaction.lag.ms", "max.compaction.lag.ms", "delete.retention.ms",
+    )} == {"retention.ms": 168, "segment.ms": 1, "min.compaction.lag.ms": 12, "max.compaction.lag.ms": 20,
+           "delete.retention.ms": 168}
+    mentions = _configs(kafka, settings().topic("mentions"))
+    assert (mentions["cleanup.policy"], int(mentions["retention.ms"])) == ("delete", 26 * 3_600_000)
+
+
+def test_a_second_time_changes_nothing(settings: Callable[..., Settings]) -> None:
+    """Idempotent, also when another number of partitions is asked for: what is there decides."""
+    create(settings(partitions=3))
+    again = create(settings(partitions=12))
+    assert {one.state for one in again} == {State.THERE}
+    assert partitions(settings()) == 3
+
+
+def test_what_is_missing_is_made_to_fit(kafka: Kafka, settings: Callable[..., Settings]) -> None:
+    """With posts there already, mentions get its number of partitions; the foreign policy is reported."""
+    _make(kafka, settings().topic("posts"), 7)
+    made = {one.topic: one for one in create(settings(partitions=12))}
+    assert made[settings().topic("mentions")].partitions == 7
+    posts = made[settings().topic("posts")]
+    assert posts.state is State.OTHER
+    assert "message.timestamp.type: CreateTime, not LogAppendTime" in posts.differs
+
+
+def test_posts_and_mentions_must_agree(kafka: Kafka, settings: Callable[..., Settings]) -> None:
+    """Another number of partitions on each side is an error that names both."""
+    _make(kafka, settings().topic("posts"), 3)
+    _make(kafka, settings().topic("mentions"), 4)
+    for ask in (create, partitions):
+        with pytest.raises(BadSetting, match=r"posts has 3 and .*mentions has 4 partitions"):
+            ask(settings())
+
+
+def test_missing_topics_are_said_to_be_missing(settings: Callable[..., Settings]) -> None:
+    """Asking makes nothing; the message says which command does."""
+    with pytest.raises(BadSetting, match="topics --create"):
+        partitions(settings())
+
+
+def test_a_refusal_is_the_users(settings: Callable[..., Settings]) -> None:
+    """More copies than brokers cannot be had."""
+    with pytest.raises(BadSetting, match=r"refuses to make .*posts"):
+        create(settings(replication=3))
+
+
+def test_nobody_there_is_a_lost_broker() -> None:
+    """No answer is nobody's fault, and comes in bounded time."""
+    with pytest.raises(LostBroker, match=r"no connection to 127\.0\.0\.1:1"):
+        create(Settings(brokers="127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("replay", [False, True])
+def test_arrival_is_the_brokers_time_but_in_a_replay(
+    kafka: Kafka, settings: Callable[..., Settings], replay: bool
+) -> None:
+    """A producer's time counts for nothing in the live topic, and for everything in a replay's."""
+    create(settings(partitions=1), replay=replay)
+    topic = settings().topic("posts")
+    with KafkaProducer(bootstrap_servers=kafka.address, enable_idempotence=False) as producer:
+        producer.send(topic, b"?", b"demo:0123456789", timestamp_ms=1_577_836_800_000).get(30)
+    consumer = KafkaConsumer(bootstrap_servers=kafka.address, group_id=None, enable_auto_commit=False)
+    tp = TopicPartition(topic, 0)
+    consumer.assign([tp])
+    consumer.seek_to_beginning(tp)
+    records = consumer.poll(30_000)[tp]
+    consumer.close()
+    assert (records[0].timestamp == 1_577_836_800_000) is replay

@@ -1,0 +1,156 @@
+"""Settings are checked at the door."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.heart.errors import BadBrands, BadSetting
+from streams.settings import DEMO_SECRET, LEVELS, Settings, mask, span
+
+
+def test_nothing_said_gives_the_defaults() -> None:
+    """An empty environment is a working set of settings, and other programs' variables are none of ours."""
+    assert Settings.read({}) == Settings() == Settings.read({"PATH": "/bin", "XDENYUT_BROKERS": "?"})
+
+
+def test_every_default_passes_its_own_check() -> None:
+    """What `rows` shows as a default can be said, and means the default."""
+    said = {row.name: row.default for row in Settings().rows()}
+    assert Settings.read(said) == Settings()
+
+
+def test_every_setting_is_explained() -> None:
+    """No variable without a meaning, none twice, and none too long for one line of a table."""
+    rows = Settings().rows()
+    assert len({row.name for row in rows}) == len(rows) == len(dataclasses.fields(Settings))
+    assert all(row.meaning and len(row.meaning) < 100 and "|" not in row.meaning for row in rows)
+
+
+@pytest.mark.parametrize(("name", "said", "seen"), [
+    ("BROKERS", "a:1, b:2", "a:1,b:2"),
+    ("BROKERS", "[::1]:9092", "[::1]:9092"),
+    ("SOURCES", "demo, file,demo", ("demo", "file")),
+    ("DELAY_MS", "45s", 45_000),
+    ("DELAY_MS", "45000", 45_000),
+    ("GRACE_MS", "25h", 90_000_000),
+    ("EARLY_MS", "0", 0),
+    ("LOG_LEVEL", "WARNING", "warning"),
+    ("THREADS", " 4 ", 4),
+])
+def test_a_value_is_read_as_meant(name: str, said: str, seen: object) -> None:
+    """Spans with and without a unit, lists with spaces, any case of a level."""
+    assert getattr(Settings.read({f"DENYUT_{name}": said}), name.lower()) == seen
+
+
+@pytest.mark.parametrize(("name", "said", "expected"), [
+    ("BROKERS", "kafka", "host:port"),
+    ("BROKERS", "kafka:0", "host:port"),
+    ("BROKERS", "kafka:9092,", "host:port"),
+    ("HTTP", "127.0.0.1:65536", "host:port"),
+    ("PREFIX", "a b", "letters"),
+    ("PREFIX", "", "letters"),
+    ("PARTITIONS", "0", "from 1 to"),
+    ("PARTITIONS", "twelve", "a whole number"),
+    ("PARTITIONS", "-3", "a whole number"),
+    ("PARTITIONS", "１２", "a whole number"),
+    ("SOURCES", "", "names such as"),
+    ("SOURCES", "Demo", "names such as"),
+    ("FLUSH_MS", "half a second", "a span"),
+    ("FLUSH_MS", "0.5s", "a span"),
+    ("GRACE_MS", "59m", "at least 1h"),
+    ("DELAY_MS", "0", "at least 1s"),
+    ("INSTANCE", "a/b", "letters"),
+    ("LOG_LEVEL", "warn", "did you mean warning"),
+    ("CLOCK", "noon", "PUBLIC_MS@WALL_MSxSPEED"),
+])
+def test_a_wrong_value_is_named_with_what_was_expected(name: str, said: str, expected: str) -> None:
+    """The message says the variable, what was seen and what would do."""
+    with pytest.raises(BadSetting) as caught:
+        Settings.read({f"DENYUT_{name}": said})
+    assert f"DENYUT_{name}={said!r}: expected" in str(caught.value)
+    assert expected in str(caught.value)
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    """A misspelt variable is an error, never ignored."""
+    with pytest.raises(BadSetting, match=r"DENYUT_SOURCE: no such setting \(did you mean DENYUT_SOURCES\?\)"):
+        Settings.read({"DENYUT_SOURCE": "demo"})
+    with pytest.raises(BadSetting, match=r"DENYUT_QQQ: no such setting$"):
+        Settings.read({"DENYUT_QQQ": "1"})
+
+
+@pytest.mark.parametrize("name", ["PULSE_SERVICE_HOST", "PULSE_SERVICE_PORT_HTTP", "PULSE_PORT",
+                                  "PULSE_PORT_9100_TCP", "PULSE_PORT_9100_TCP_ADDR"])
+def test_what_kubernetes_puts_there_is_explained(name: str) -> None:
+    """A service called denyut-pulse makes variables that look like settings; the error says how to keep them out."""
+    with pytest.raises(BadSetting, match="enableServiceLinks"):
+        Settings.read({f"DENYUT_{name}": "10.0.0.1"})
+
+
+def test_the_delay_is_inside_the_grace() -> None:
+    """Settings that contradict each other are refused together."""
+    with pytest.raises(BadSetting, match="DENYUT_DELAY_MS=2h: expected less than DENYUT_GRACE_MS"):
+        Settings.read({"DENYUT_DELAY_MS": "2h"})
+
+
+def test_no_password_is_shown() -> None:
+    """Neither the table nor an error repeats a password that strayed into a value."""
+    with pytest.raises(BadSetting) as caught:
+        Settings.read({"DENYUT_BROKERS": "anna:hush@kafka:9092"})
+    assert "hush" not in str(caught.value)
+    rows = Settings(model="https://anna:hush@models.example/x").rows()
+    assert not any("hush" in column for row in rows for column in row)
+    assert mask("[::1]:9092,host:9092") == "[::1]:9092,host:9092"
+
+
+def test_the_secret_is_its_files_bytes(tmp_path: Path) -> None:
+    """The key comes from its file, without the line end; an empty name is the key everybody has."""
+    path = tmp_path / "key"
+    path.write_bytes(b"0123456789abcdef0123\n")
+    assert Settings(secret_file=str(path)).read_secret() == b"0123456789abcdef0123"
+    assert Settings().read_secret() == DEMO_SECRET
+    assert not any("0123456789abcdef" in row.value for row in Settings(secret_file=str(path)).rows())
+
+
+def test_a_missing_or_short_secret_is_refused(tmp_path: Path) -> None:
+    """A key too short to hide anything is no key."""
+    with pytest.raises(BadSetting, match=r"DENYUT_SECRET_FILE=.*No such file"):
+        Settings(secret_file=str(tmp_path / "none")).read_secret()
+    (tmp_path / "short").write_bytes(b"hush\n")
+    with pytest.raises(BadSetting, match="4 bytes, expected at least 16") as caught:
+        Settings(secret_file=str(tmp_path / "short")).read_secret()
+    assert "hush" not in str(caught.value)
+
+
+def test_brands_come_from_the_file_or_the_demo(tmp_path: Path) -> None:
+    """Without a file the demo's brands are listened to; a bad file is named."""
+    assert "kopi-lumora" in Settings().read_brands().names
+    with pytest.raises(BadBrands, match=r"DENYUT_BRANDS=.*No such file"):
+        Settings(brands=str(tmp_path / "none.toml")).read_brands()
+    (tmp_path / "bad.toml").write_text("number = 1\n")
+    with pytest.raises(BadBrands, match=r"bad\.toml: "):
+        Settings(brands=str(tmp_path / "bad.toml")).read_brands()
+
+
+@given(st.integers(0, 10**12))
+def test_a_span_as_written_is_the_span(ms: int) -> None:
+    """`span` writes what the reader reads."""
+    assert Settings.read({"DENYUT_EARLY_MS": span(ms)}).early_ms == ms
+
+
+@given(st.sampled_from([row.name for row in Settings().rows()]), st.text(max_size=20))
+def test_nothing_but_bad_setting_comes_of_any_value(name: str, said: str) -> None:
+    """Whatever is said, the door answers with settings or with `BadSetting`."""
+    with contextlib.suppress(BadSetting):
+        Settings.read({name: said})
+
+
+def test_levels_are_the_words_of_logging() -> None:
+    """Every level we take is one that logging knows."""
+    import logging
+
+    assert all(isinstance(logging.getLevelName(level.upper()), int) for level in LEVELS)
