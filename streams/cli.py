@@ -67,10 +67,11 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--for", "seconds", type=click.FloatRange(min=1), help="Stop after so many seconds.  [default: at Ctrl-C]")
+@click.option("--for", "seconds", type=click.FloatRange(min=1), metavar="SECONDS", help="Stop then.  [default: at Ctrl-C]")
 @click.option("--headless", is_flag=True, help="No board: progress to stderr, one JSON line to stdout at the end.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Which public.")
-@click.option("--rate", type=click.FloatRange(min=1, max=2000), default=50.0, show_default=True, help="Posts a second.")
+@click.option("--rate", type=click.FloatRange(min=1, max=2000), default=50.0, show_default=True, help="Posts a second.",
+              metavar="POSTS_PER_S")
 @answered
 def demo(seconds: float | None, headless: bool, seed: int, rate: float) -> int:
     """The whole pipeline on this machine: a public, a feed, Kafka, both workers, a live board."""
@@ -103,7 +104,7 @@ def feed() -> None:
 @feed.command("file")
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--source", default="file", show_default=True, help="The source that the posts are said to come from.")
-@click.option("--map", "mapping", default="", metavar="FIELD=COLUMN,…", help="Which column holds which field of a post.")
+@click.option("--map", "mapping", default="", metavar="FIELD=COLUMN,…", help="Which column holds which field.")
 @click.option("--speed", default="max", show_default=True, help="as-recorded, a factor such as 60, or max.")
 @click.option("--times", type=click.Choice(["keep", "shift"]), default="keep", show_default=True,
               help="Keep the posts' times, or shift them so that the first is now.")
@@ -115,8 +116,9 @@ def feed_file(path: Path, **options: Any) -> int:
 
     chosen = settings()
     _logs(chosen)
-    click.echo(run_file(chosen, path, Options.read(**options)), err=True)
-    return 0
+    summary = run_file(chosen, path, Options.read(**options))
+    click.echo(summary, err=True)
+    return int(bool(summary.not_sent))
 
 
 @main.group()
@@ -153,12 +155,14 @@ def topics(create: bool) -> None:
     """The topics and their policies."""
     from streams import topics as edge
 
+    chosen = settings()
     if create:
-        chosen = settings()
         _logs(chosen)
         edge.create(chosen)
     for topic in edge.TOPICS:
-        click.echo(topic)
+        click.echo(chosen.topic(topic.name))
+        for name, value in topic.policy.items():
+            click.echo(f"    {name}={value}")
 
 
 @main.group()

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ from streams.scrape import Page
 from streams.settings import Settings
 from streams.sources.public import SOURCE, SPEED, START_MS, Happening, Public
 
-TICK_S = 0.25
+TICK_S = 0.05  # 12 s of the public's day: less than the delay, or panes close before their ticks are there
 LOOK_S = 1.0
 START_S = 120.0  # loading the model on a slow disk
 DRAIN_S = 60.0
@@ -192,27 +193,48 @@ class Show:
     curves: dict[str, deque[float | None]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=240)))
     rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=10))
     told: float = 0.0
+    failed: list[Exception] = field(default_factory=list)
 
     def play(self, wish: Wish, stop: Sequence[int]) -> None:
         """Sends the public's posts in their time, until the time is up or somebody stops it."""
         self._wait_for_workers(stop)
         clock = self.stage.clock
-        self.began = self.told = looked = ticked = time.monotonic()
-        for happening in Public(seed=wish.seed, rate_per_s=wish.rate, start_ms=clock.now_ms(), speed=SPEED):
-            while (ahead_s := clock.seconds(happening.at_ms - clock.now_ms())) > 0 or stop:
-                now = time.monotonic()
-                if stop or (wish.seconds is not None and now - self.began >= wish.seconds):
-                    self.ended = now
+        self.began = self.told = ticked = time.monotonic()
+        with self._looking():
+            for happening in Public(seed=wish.seed, rate_per_s=wish.rate, start_ms=clock.now_ms(), speed=SPEED):
+                while (ahead_s := clock.seconds(happening.at_ms - clock.now_ms())) > 0 or stop:
+                    now = time.monotonic()
+                    if stop or self.failed or (wish.seconds is not None and now - self.began >= wish.seconds):
+                        self.ended = now
+                        return
+                    if now - ticked >= TICK_S:
+                        ticked = now
+                        self._tick(clock.now_ms())  # all that happened before is sent, so a tick may say so
+                    time.sleep(min(ahead_s, TICK_S / 4))
+                self._send(happening, keep=wish.headless)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Reads the pages and draws, on a thread of its own: ticks and posts do not wait for it."""
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(LOOK_S):
+                try:
+                    self._look(time.monotonic())
+                except (LostBroker, OSError) as error:
+                    self.failed.append(error)
                     return
-                if now - ticked >= TICK_S:
-                    ticked = now
-                    # Everything that happened before is sent: a tick may say so.
-                    self._tick(clock.now_ms() if ahead_s > 0 else happening.at_ms)
-                if now - looked >= LOOK_S:
-                    looked = now
-                    self._look(now)
-                time.sleep(min(max(ahead_s, 0.0), 0.02))
-            self._send(happening, keep=wish.headless)
+
+        thread = threading.Thread(target=look, name="look", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(LOOK_S)
+        if self.failed:
+            raise LostBroker(f"a worker does not answer: {self.failed[0]}")
 
     def _wait_for_workers(self, stop: Sequence[int]) -> None:
         until = time.monotonic() + START_S
@@ -259,7 +281,7 @@ class Show:
 
     def _pipeline(self, now: float, score: Page, pulse: Page) -> PipelineLine:
         outcomes = score.counts("denyut_posts_total", "outcome")
-        read = sum(outcomes.values()) - outcomes.get("ticks", 0)
+        read = sum(outcomes.values()) - outcomes.get("tick", 0)
         self.rates.append((now, read, score.count("denyut_texts_total")))
         (before, posts, texts), (_, posts_now, texts_now) = self.rates[0], self.rates[-1]
         span = max(now - before, LOOK_S)
@@ -271,7 +293,7 @@ class Show:
             posts_per_s=(posts_now - posts) / span, scored_per_s=(texts_now - texts) / span,
             freshness_p50_ms=_ms(p50), freshness_p95_ms=_ms(p95), lag=max(sent - read, 0),
             rejects=outcomes.get("rejected", 0), late=outcomes.get("late", 0), early=outcomes.get("early", 0),
-            removals=outcomes.get("removals", 0), watermark_age_ms=_ms(delay),
+            removals=outcomes.get("removal", 0), watermark_age_ms=_ms(delay),
             model=score.label("denyut_build_info", "model"))
 
     # Counting again.
@@ -285,10 +307,10 @@ class Show:
         day = [of["24h"] for of in shown.values()]
         lost, doubled = compare(self._recounted(), shown, self.last_ms, self.stage.settings.grace_ms)
         return {
-            "sent": len(self.sent), "read": sum(outcomes.values()) - outcomes.get("ticks", 0),
+            "sent": len(self.sent), "read": sum(outcomes.values()) - outcomes.get("tick", 0),
             "matched": outcomes.get("matched", 0), "scored": sum(r.scored for r in day),
             "abstained": sum(r.abstained for r in day), "rejected": outcomes.get("rejected", 0),
-            "late": outcomes.get("late", 0), "early": outcomes.get("early", 0), "removed": outcomes.get("removals", 0),
+            "late": outcomes.get("late", 0), "early": outcomes.get("early", 0), "removed": outcomes.get("removal", 0),
             "mentions": sum(r.mentions for r in day), "lost": lost, "doubled": doubled,
             "p50_ms": _ms(pulse.quantile(POST_TO_METRIC, 0.5)), "p95_ms": _ms(pulse.quantile(POST_TO_METRIC, 0.95)),
             "posts_per_s": round(len(self.sent) / max(self.ended - self.began, 1e-9), 1),
@@ -308,7 +330,7 @@ class Show:
             seen = Page.fetch(f"{self.stage.pulse}/metrics").values("denyut_watermark_timestamp_seconds")
             if seen and round(min(seen) * 1000) >= self.last_ms - GUARD_MS:
                 return
-            time.sleep(TICK_S)
+            time.sleep(LOOK_S / 4)
         _say("the workers did not come to rest in time; the count below is of what they had shown")
 
     def _recounted(self) -> list[Mention]:
@@ -327,9 +349,8 @@ class _Unscored(dict[tuple[str, int, int], tuple[int, int]]):
 
 def _judge(model: str) -> Judge:
     """The score worker's own verdict on languages."""
-    from models.lang import Languages
-
     import models
+    from models.lang import Languages
 
     languages = Languages(models.load(model).card)
 

@@ -55,6 +55,7 @@ TOPICS = (
     # worker's clock in the future would keep a segment for ever.
     Topic("mentions", True, {
         "cleanup.policy": "delete",
+        "max.message.bytes": 4_000_000,  # a frame that carries the removals of a whole account
         "message.timestamp.type": "LogAppendTime",
         "retention.ms": 26 * _HOUR,
         "segment.ms": 30 * _MIN,

@@ -4,9 +4,9 @@
 
 One run: posts, edits, removals (some before their post), duplicates, late and early and broken records, clocks of
 brokers that step back; score workers that crash between frames, freeze, come back as zombies and send again; trackers
-that start over from the log. Then the figures are compared with the slow recount (`streams.recount`): once in the middle,
-when every pane is still open to somebody, and once when all is sealed. And the same records go through another run of
-accidents: the figures must be the same to the last digit.
+that start over from the log. Then the figures are compared with the slow recount (`streams.recount`): once in the
+middle, when every pane is still open to somebody, and once when all is sealed. And the same records go through another
+run of accidents: the figures must be the same to the last digit.
 
 Here the grace is 100 s and the delay 30 s, so that a run is short; panes are the real ones.
 """
@@ -298,9 +298,9 @@ class Recorded(dict[tuple[str, int, int], tuple[int, int]]):
         return 10**6, 0
 
 
-def scores_in(mentions: list[list[bytes]]) -> Recorded:
-    """What the model said of each record, as recorded in the frames; of several that came in
-    time, the one that counts."""
+def scores_in(mentions: list[list[bytes]], grace_ms: int = GRACE_MS) -> Recorded:
+    """What the model said of each record, as recorded in the frames of each partition; of several that came in time,
+    the one that counts."""
     out = Recorded()
     for log in mentions:
         marks: dict[int, int] = {}
@@ -314,7 +314,7 @@ def scores_in(mentions: list[list[bytes]]) -> Recorded:
             for mark in frame.marks:
                 marks[mark.partition] = max(mark.mark_ms, marks.get(mark.partition, 0))
             if len(marks) == len(mentions):
-                sealed_ms = max(sealed_ms, (min(marks.values()) - 2000 - GRACE_MS) // PANE_MS * PANE_MS)
+                sealed_ms = max(sealed_ms, (min(marks.values()) - 2000 - grace_ms) // PANE_MS * PANE_MS)
     return out
 
 

@@ -5,7 +5,8 @@ No Kafka: real apps, streams and consumers, with events put into their queues by
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.acked: list[int] = []
-        self.flow_active = True
+        self.unacked = self._unacked_messages = set[Any]()
 
     def ack(self, message: Any) -> bool:
         self.acked.append(message.offset)
@@ -57,7 +58,7 @@ def message(offset: int, value: bytes | None = b"v", key: bytes | None = b"k", g
 
 async def fed(app: Any, body: Body, values: list[bytes | None]) -> tuple[Any, list[int]]:
     """Runs an agent on records 0, 1, … until it has settled; the agent, and the offsets acked."""
-    app._consumer = stub = Stub()
+    app._consumer, app.consumer_generation_id = Stub(), 1
     agent = app.agent(app.topic_under_test, name="agent")(body)
     app.flow_control.resume()
     await agent.start()
@@ -68,12 +69,13 @@ async def fed(app: Any, body: Body, values: list[bytes | None]) -> tuple[Any, li
         await channel.deliver(record)
     for _ in range(60):
         await asyncio.sleep(0.005)
-    return agent, stub.acked
+    return agent, app._consumer.acked
 
 
 async def ended(agent: Any) -> None:
-    agent.log.logger.disabled = True
-    await agent.stop()
+    """Lets the agent's tasks end with the loop: a stop in order waits for ever for a body that failed."""
+    agent._stopped.set()
+    agent.supervisor._stopped.set()
 
 
 @pytest.fixture(autouse=True)
@@ -141,21 +143,26 @@ def test_raw_bytes_and_null_always_come_through() -> None:
     assert asyncio.run(run()) == [(b"\xff", b"\xff\x00{"), (None, None), (b"\xff", b"")]
 
 
-def committing(committed: int | None) -> Any:
-    """A real consumer that is not connected, with a committed offset."""
-    from faust.types import TP
+async def _nothing(_: Any) -> None:
+    """What the app would do at a revocation."""
 
-    app = app_of()
+
+@contextmanager
+def unconnected(app: Any) -> Iterator[Any]:
+    """The app's consumer, a real one, that never starts."""
     consumer = app.consumer
     app.topics._acking_topics.add(TOPIC)
-    consumer._committed_offset[TP(TOPIC, 0)] = committed
-    return consumer
+    try:
+        yield consumer
+    finally:
+        consumer._thread.thread_loop.close()
 
 
-def committable(consumer: Any, *offsets: int) -> int | None:
+def committable(consumer: Any, committed: int | None, *offsets: int) -> int | None:
     """The offset that would be committed after these acks."""
     from faust.types import TP
 
+    consumer._committed_offset[TP(TOPIC, 0)] = committed
     for offset in offsets:
         consumer.ack(message(offset))
     offset: int | None = consumer._new_offset(TP(TOPIC, 0))
@@ -171,7 +178,8 @@ def committable(consumer: Any, *offsets: int) -> int | None:
 def test_acks_out_of_order_lose_records(committed: int | None, acked: tuple[int, ...], expected: int | None) -> None:
     """Fact 3: which is why a batch is acked after the one before it, in the order of its records."""
     async def run() -> int | None:
-        return committable(committing(committed), *acked)
+        with unconnected(app_of()) as consumer:
+            return committable(consumer, committed, *acked)
 
     assert asyncio.run(run()) == expected
 
@@ -181,11 +189,12 @@ def test_a_revocation_forgets_acks_that_were_not_committed() -> None:
     async def run() -> int | None:
         from faust.types import TP
 
-        consumer = committing(100)
-        consumer.ack(message(100))
-        await consumer.on_partitions_revoked({TP(TOPIC, 0)})
-        offset: int | None = consumer._new_offset(TP(TOPIC, 0))
-        return offset
+        with unconnected(app_of()) as consumer:
+            consumer.ack(message(100))
+            assert consumer._acked[TP(TOPIC, 0)] == [100]
+            consumer._on_partitions_revoked = _nothing
+            await consumer.on_partitions_revoked({TP(TOPIC, 0)})
+            return committable(consumer, None)
 
     assert asyncio.run(run()) is None
 
@@ -193,17 +202,17 @@ def test_a_revocation_forgets_acks_that_were_not_committed() -> None:
 def test_what_is_held_is_waited_for_and_what_is_dropped_is_not() -> None:
     """A change of assignment waits for the batches in the model, and for nothing that we let go."""
     async def run() -> list[int]:
-        consumer = committing(0)
-        group = FaustGroup(consumer.app)
-        records = [message(offset) for offset in range(3)]
-        for record in records:
-            record.incref()
-        group.hold(records)
-        counts = [len(consumer.unacked)]
-        group.ack(records[:1])
-        counts.append(len(consumer.unacked))
-        group.drop(records[1:])
-        return [*counts, len(consumer.unacked)]
+        with unconnected(app_of()) as consumer:
+            group = FaustGroup(consumer.app)
+            records = [message(offset) for offset in range(3)]
+            for record in records:
+                record.incref()
+            group.hold(records)
+            counts = [len(consumer.unacked)]
+            group.ack(records[:1])
+            counts.append(len(consumer.unacked))
+            group.drop(records[1:])
+            return [*counts, len(consumer.unacked)]
 
     assert asyncio.run(run()) == [3, 2, 0]
 
@@ -349,14 +358,13 @@ def test_a_gap_in_mentions_is_a_broken_promise_and_one_in_posts_is_not(
     async def run() -> None:
         from faust.types import TP
 
-        topic = "denyut.mentions" if promised else TOPIC
-        consumer = make(Settings()).consumer
-        if promised:
-            with pytest.raises(BrokenPromise):
-                await consumer._add_gap(TP(topic, 3), 10, 20)
-        else:
-            await consumer._add_gap(TP(topic, 3), 10, 20)
-            assert consumer._gap[TP(topic, 3)]
+        with unconnected(make(Settings())) as consumer:
+            if promised:
+                with pytest.raises(BrokenPromise):
+                    await consumer._add_gap(TP("denyut.mentions", 3), 10, 20)
+            else:
+                await consumer._add_gap(TP(TOPIC, 3), 10, 20)
+                assert consumer._gap[TP(TOPIC, 3)]
 
     asyncio.run(run())
 

@@ -243,6 +243,9 @@ def test_a_partition_that_went_and_came_between_two_calls_is_read_back(log: Log)
         await worker.assign(0)
         worker.pulse.assigned([])
         log.say(30)
+        worker.pulse.assigned([0])
+        await worker.pulse.read()
+        assert not worker.shown()
         await worker.assign(0)
         assert worker.shown() == {brand: log.mentions.said[brand] for brand in log.mentions.of(0)}
 

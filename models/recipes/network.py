@@ -39,10 +39,9 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch's types are not read
 class Network(nn.Module):  # type: ignore[misc]  # torch's types are not read
     """Token ids and mask in, three logits out (negative, neutral, positive)."""
 
-    def __init__(self, pieces: int, layers: int, dropout: float = 0.1, *, sparse: bool = False) -> None:
-        """`sparse`: the gradient of the word embeddings holds the rows of the batch alone (train.Optimiser)."""
+    def __init__(self, pieces: int, layers: int, dropout: float = 0.1) -> None:
         super().__init__()
-        self.word, self.pos = nn.Embedding(pieces, WIDTH, sparse=sparse), nn.Embedding(512, WIDTH)
+        self.word, self.pos = nn.Embedding(pieces, WIDTH), nn.Embedding(512, WIDTH)
         self.ln = nn.LayerNorm(WIDTH, EPS)
         self.layers = nn.ModuleList(Layer(dropout) for _ in range(layers))
         self.drop = nn.Dropout(dropout)

@@ -47,7 +47,7 @@ def score_app(settings: Settings) -> Any:
         "stream_wait_empty": True,  # what is in the model may be finished and delivered before we hand over
         "stream_buffer_maxsize": SCORE_QUEUE,
         "producer_linger": 0.005,
-        "producer_max_request_size": 1_000_000,
+        "producer_max_request_size": 4_000_000,  # as denyut.mentions takes
     })
     _fit_consumer(app, promised=frozenset())
     return app

@@ -36,7 +36,7 @@ DRAIN_S = 0.25  # frames wait at most so long to be applied
 READ_S = 1.0  # readings are made at most so often,
 SHARE = 10  # and take at most one part in so many of the time
 APPLY_BYTES = 8_000_000  # a job's worth of frames
-SETTLE_BYTES = 32_000_000  # read back so much before settling: bounds the rows that wait
+SETTLE_BYTES = 2_000_000  # read back so much before settling: rows do not pile up, and no settling is long
 COMMIT_S = 5.0
 AGAIN_S = 1.0  # before trying the broker once more
 log = logging.getLogger("denyut.pulse")
@@ -238,7 +238,8 @@ class Pulse:
             self._health.met("brands")
 
     def _show(self, shown: Mapping[int, Shown]) -> None:
-        self._figures.show({partition: one for partition, one in shown.items() if partition in self._mine})
+        # Open partitions only: one that went and came is not shown until it has been read back.
+        self._figures.show({partition: one for partition, one in shown.items() if partition in self.hands.next})
 
     def close(self) -> None:
         """Ends the trackers' thread; what it was doing is dropped: the log has it."""
@@ -318,7 +319,7 @@ def bind(pulse: Pulse, app: Any, broker: Broker, topic: str, life: Life) -> None
     async def complete(_app: Any, **_rest: Any) -> None:
         try:
             await pulse.catch_up(broker)
-        except BrokenPromise as error:
+        except Exception as error:
             life.fail(error)
             await asyncio.Event().wait()  # nothing is read any more
 

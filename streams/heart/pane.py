@@ -25,7 +25,10 @@ FIELDS = ("negative", "neutral", "positive", "abstained", "score", "copies",
 
 
 class Sums(NamedTuple):
-    """The sums of some brands in one span: `brand` (n), each once and rising; `values` (n, fields), in FIELDS' order."""
+    """The sums of some brands in one span.
+
+    `brand` (n): each once, rising; `values` (n, fields), in FIELDS' order.
+    """
 
     brand: npt.NDArray[np.uint32]
     values: npt.NDArray[np.int32] | npt.NDArray[np.int64]
@@ -67,7 +70,9 @@ def joined(parts: Sequence[Rows], dtype: np.dtype[np.void]) -> Rows:
     As plain bytes: numpy otherwise compares the dtypes field by field, in Python, at every call.
     """
     plain = np.dtype((np.void, dtype.itemsize))
-    return np.concatenate([np.ascontiguousarray(part).view(plain) for part in parts]).view(dtype) if parts else np.zeros(0, dtype)
+    if not parts:
+        return np.zeros(0, dtype)
+    return np.concatenate([np.ascontiguousarray(part).view(plain) for part in parts]).view(dtype)
 
 
 def grouped(brand: npt.NDArray[np.uint32], values: npt.NDArray[np.integer[Any]]) -> Sums:

@@ -346,7 +346,8 @@ class Tracker:
         sums = {window: dense(self._parts(after - panes, after), len(self._brands.names))
                 for window, panes in WINDOWS.items()}
         asked = np.flatnonzero(sums["24h"][:, :4].any(axis=1)) if brands is None else self._brands.known(brands)
-        authors = {window: self._authors(after - panes, after, asked) for window, panes in WINDOWS.items() if panes <= 360}
+        authors = {window: self._authors(after - panes, after, asked)
+                   for window, panes in WINDOWS.items() if panes <= WINDOWS["1h"]}
         complete = self._completeness(asked, after)
         return [
             reading(self._brands.names[brand], window, sums[window][brand].tolist(), sums["24h"][brand].tolist(),
@@ -357,7 +358,8 @@ class Tracker:
     def _authors(self, first: int, after: int, brands: Ints) -> Ints:
         """Distinct authors of these brands, by brand, in the panes that still have their rows."""
         slices = [one for pane, one in self._slices.items() if first <= pane < after]
-        picked = self._picked(slices, COUNTED, brands.astype(np.uint32) if len(brands) < len(self._brands.names) else None)
+        some = brands.astype(np.uint32) if len(brands) < len(self._brands.names) else None
+        picked = self._picked(slices, COUNTED, some)
         brand, author = picked.column("brand"), picked.column("author")
         order = np.argsort(author)
         order = order[np.argsort(brand[order], kind="stable")]
@@ -453,9 +455,10 @@ class _Sum:
         return Settled(counts, self._counted(seen), self._votes(), *times, changed)
 
     def _counted(self, seen: Rows) -> tuple[tuple[str, str, str, int], ...]:
-        kinds, counts = np.unique(seen[["brand", "source", "label"]], return_counts=True)
-        return tuple((self._brands[brand], self._sources[source], LABELS[label], count)
-                     for (brand, source, label), count in zip(kinds.tolist(), counts.tolist(), strict=True))
+        kind = (seen["brand"].astype(np.int64) * 256 + seen["source"]) * 4 + seen["label"]
+        kinds, counts = np.unique(kind, return_counts=True)
+        return tuple((self._brands[kind >> 10], self._sources[kind >> 2 & 255], LABELS[kind & 3], count)
+                     for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True))
 
     def _votes(self) -> tuple[tuple[str, str, int], ...]:
         total = add(self._closed)

@@ -1,5 +1,7 @@
 """One real broker for all tests of this folder; a test that kills it starts it again."""
 
+import gc
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +10,12 @@ import pytest
 from tests.faults.kafka import Kafka, NoKafka
 
 HERE = Path(__file__).parent
+FORGOTTEN = "unclosed <socket"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """While a broker is away, kafka-python forgets to close the sockets of its attempts."""
+    config.addinivalue_line("filterwarnings", f"ignore:{FORGOTTEN}:ResourceWarning")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,6 +34,10 @@ def _broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         pytest.exit(str(error), returncode=2)
     yield kafka
     kafka.stop()
+    with warnings.catch_warnings():  # what is forgotten is found now, not when pytest looks for the mistakes of tests
+        warnings.filterwarnings("ignore", FORGOTTEN, ResourceWarning)
+        for _ in range(3):
+            gc.collect()
 
 
 @pytest.fixture

@@ -85,7 +85,10 @@ class Kafka:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Self:
-        """Returns when a record has been written. Raises `NoKafka`, or `RuntimeError` with the broker's last words."""
+        """Returns when a record has been written. Call it from a thread that stays: the broker ends with it.
+
+        Raises `NoKafka`, or `RuntimeError` with the broker's last words.
+        """
         assert not self.running, "already started"
         lib = jars()
         if not (self.folder / "server.properties").exists():
@@ -131,9 +134,8 @@ class Kafka:
 
     def create_topics(self, partitions: int = 12, prefix: str = "denyut") -> None:
         """Makes Denyut's topics."""
-        from streams.topics import create
-
         from streams.settings import Settings
+        from streams.topics import create
 
         create(Settings(brokers=self.address, partitions=partitions, prefix=prefix))
 
@@ -216,7 +218,7 @@ def _run(words: list[str], environ: dict[str, str] | None = None) -> None:
 
 
 def _with_us() -> list[str]:
-    """What makes the broker end with the process that started it, however that one ends (Linux)."""
+    """What makes the broker end with the thread that started it, however that one ends (Linux)."""
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
