@@ -41,7 +41,7 @@ def app_of(kind: str = "raw") -> Any:
     """An app with a topic whose values are bytes, or JSON."""
     import faust
 
-    app = faust.App("facts", broker="kafka://nowhere", web_enabled=False, table_standby_replicas=0, stream_wait_empty=False)
+    app = faust.App("facts", broker="kafka://nowhere", web_enabled=False, table_standby_replicas=0)
     app.finalize()
     app.topic_under_test = app.topic(TOPIC, key_type=bytes, value_type=bytes if kind == "raw" else dict,
                                      key_serializer="raw", value_serializer=kind)
@@ -163,8 +163,8 @@ def committable(consumer: Any, committed: int | None, *offsets: int) -> int | No
     from faust.types import TP
 
     consumer._committed_offset[TP(TOPIC, 0)] = committed
-    for offset in offsets:
-        consumer.ack(message(offset))
+    for acked in offsets:
+        consumer.ack(message(acked))
     offset: int | None = consumer._new_offset(TP(TOPIC, 0))
     return offset
 
@@ -333,7 +333,8 @@ def test_a_coroutine_that_was_begun_goes_on_as_if_it_had_not_been() -> None:
         seen.append(type((await asyncio.gather(task, return_exceptions=True))[0]))
         return seen
 
-    assert asyncio.run(run()) == ["at once", None, "'later'", "ValueError('later')", "cancelled", asyncio.CancelledError]
+    expected = ["at once", None, "'later'", "ValueError('later')", "cancelled", asyncio.CancelledError]
+    assert asyncio.run(run()) == expected
 
 
 @pytest.mark.parametrize(("make", "name"), [(score_app, "denyut-score"), (pulse_app, "denyut-pulse")])

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import models
-from models.recipes.data import LABELS, Row, labelled
+from models.recipes.data import Row, labelled
+from models.score import LABELS
 
 CARD = Path(models.__file__).parent / "pretrained" / "card.json"
 MOVE_TEXTS = 256

@@ -280,12 +280,11 @@ class Tracker:
         first = min(self._slices, default=after) if self._closed_to is None else self._closed_to
         for pane in range(max(first, after - DAY), after):
             self._wellness.close(pane, self._times.delay_ms)
-        closing = sorted(pane for pane in self._slices if first <= pane < after)
-        for pane in closing:
-            rows = self._slices[pane].rows
-            self._voted.add(keys_of(rows[rows["state"] & VOTED != 0]))
+        closing = [one for pane, one in sorted(self._slices.items()) if first <= pane < after]
+        if closing:
+            self._voted.add(keys_of(self._picked(closing, VOTED, None).rows()))
         self._closed_to = after if self._closed_to is None else max(after, self._closed_to)
-        return [self._slices[pane].sums for pane in closing]
+        return [one.sums for one in closing]
 
     def _seal(self) -> None:
         """Seals panes, then forgets what no pane can need any more; in this order within one step of the watermark."""
