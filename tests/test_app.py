@@ -55,7 +55,7 @@ def deadlines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
     return found
 
 
-def working(app: App, *jobs: Callable[[Life], Coroutine[Any, Any, None]]) -> Work:
+def working(app: App, *jobs: Work) -> Work:
     """Work that conducts this app and these jobs."""
     async def work(life: Life) -> None:
         await conduct(app, life, [app.job(), *(job(life) for job in jobs)])
@@ -93,9 +93,9 @@ async def _tells(life: Life) -> None:
 
 @pytest.mark.parametrize("job", [_breaks, _ends, _tells])
 def test_a_broken_promise_ends_the_worker_loudly(
-    job: Callable[[Life], Coroutine[Any, Any, None]], deadlines: list[tuple[float, int]], caplog: pytest.LogCaptureFixture
+    job: Work, deadlines: list[tuple[float, int]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A job that fails, one that ends, or a word from another thread: exit code 1, and nobody waits for what is broken."""
+    """A job that fails, one that ends, a word from another thread: exit code 1, and nobody waits for what is broken."""
     app = App()
     assert run_worker(7000, working(app, job)) == 1
     assert (app.log, app.conf.stream_wait_empty) == (["start", "stop", "job ends"], False)

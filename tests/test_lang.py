@@ -57,6 +57,12 @@ def test_a_word_is_too_little_unless_a_language_is_declared() -> None:
     assert judge("mantap") == Verdict("id", True, None)
 
 
+def test_a_phone_set_to_english_does_not_decide_for_an_unsure_detector() -> None:
+    """English is what is declared where nobody chose; any other language was chosen."""
+    assert judge(HINDI).lang == judge(HINDI, "en").lang == "id"  # wrong, and unsure of it
+    assert judge(HINDI, "hi") == Verdict("hi", False, "language")
+
+
 def test_a_card_without_languages_may_score_all_that_has_words() -> None:
     """A model that the user chose is not doubted."""
     free = Languages(Card(name="x"))

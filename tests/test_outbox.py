@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streams.heart.errors import BrokenPromise, LostBroker, Reason
 from streams.heart.frame import FLOOR, ROW, Frame, Health, Mark, Names, pack, unpack
 from streams.heart.intake import Reject
-from streams.outbox import Outbox, pieces
+from streams.outbox import FaustSender, Outbox, pieces
 
 REJECTS = tuple(Reject(1, offset, 1_000 + offset, Reason.NOT_JSON, "hidden") for offset in range(600))
 
@@ -141,3 +141,48 @@ def test_the_pieces_of_a_frame_go_out_one_after_the_other() -> None:
     assert len(sent) > 5
     assert [int(one.rows["id"][0]) for one in sent] == sorted(int(one.rows["id"][0]) for one in sent)
     assert [bool(one.marks) for one in sent] == [False] * (len(sent) - 1) + [True]
+
+
+class Producer:
+    """Faust's producer: fails at once, or later, in the future that it gives."""
+
+    def __init__(self, at_once: Exception | None, later: Exception | None) -> None:
+        self.producer = self
+        self._at_once, self._later = at_once, later
+
+    async def send(self, *_: object) -> "asyncio.Future[None]":
+        if self._at_once is not None:
+            raise self._at_once
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._later is not None:
+            future.set_exception(self._later)
+        else:
+            future.set_result(None)
+        return future
+
+
+def wrapped(error: Exception) -> Exception:
+    """As Faust wraps what aiokafka raises."""
+    from faust.exceptions import ProducerSendError
+
+    outer: Exception = ProducerSendError(repr(error))
+    outer.__cause__ = error
+    return outer
+
+
+def test_whatever_the_producer_raises_is_a_lost_broker_or_a_broken_promise() -> None:
+    """Nothing else comes through the door; a record that is too large is no outage."""
+    from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+
+    def send(at_once: Exception | None, later: Exception | None) -> None:
+        asyncio.run(FaustSender(Producer(at_once, later)).send("t", b"v", 0))
+
+    send(None, None)
+    for lost in (KafkaTimeoutError(), wrapped(KafkaTimeoutError())):
+        with pytest.raises(LostBroker, match="KafkaTimeoutError"):
+            send(lost, None)
+        with pytest.raises(LostBroker, match="KafkaTimeoutError"):
+            send(None, lost)
+    for large in (MessageSizeTooLargeError(), wrapped(MessageSizeTooLargeError())):
+        with pytest.raises(BrokenPromise):
+            send(large, None)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from models.score import NoModel
-from streams.agents.batcher import Batcher, Caps
+from streams.agents.batcher import SLICE, Batcher, Caps
 from streams.agents.score import Page, Scorer
+from streams.heart.errors import LostBroker
 from streams.heart.frame import unpack
 from streams.heart.intake import Scored
 from streams.heart.notice import HandedBack, Notice, PostRejected, PostsRead
@@ -20,6 +21,7 @@ from tests.test_batcher import INTAKE, said
 from tests.test_outbox import Kafka
 
 PARTITIONS = 4
+MANY = 6 * SLICE  # records that make more than one batch
 
 
 @dataclass(eq=False)
@@ -118,14 +120,14 @@ class Stage:
         self.scorer = Scorer(INTAKE, Batcher(Caps(wait_s=0, texts=most)), self.model, self.group, outbox, page)
 
     async def _pause(self, _: float) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
 
     def run(
         self, until: Callable[[], bool], then: Callable[[], bool] | None = None, do: Callable[[], None] | None = None
     ) -> None:
         """Runs until a condition holds; then does something, and runs until another does."""
         steps = [(until, do or (lambda: None)), (then or until, lambda: None)]
-        asyncio.run(asyncio.wait_for(self._run(steps), 20))
+        asyncio.run(asyncio.wait_for(self._run(steps), 60))
 
     async def _run(self, steps: list[tuple[Callable[[], bool], Callable[[], None]]]) -> None:
         jobs = [self.scorer.collect(self.queue), self.scorer.answer(PARTITIONS), self.scorer.deliver()]
@@ -149,36 +151,51 @@ class Stage:
 
 def test_everything_is_acked_in_the_order_in_which_it_was_read() -> None:
     """And only after it was delivered, as one row each."""
-    stage = Stage(["kopi enak"] * 20)
-    stage.run(lambda: len(stage.group.acked) == 20)
+    stage = Stage(["kopi enak"] * MANY)
+    stage.run(lambda: len(stage.group.acked) == MANY)
+    assert stage.model.asked > 4
     assert stage.group.acked == stage.messages
     assert stage.group.held == stage.messages
-    assert stage.rows == list(range(20))
-    assert stage.notices == {"read": 20, "rejected": 0}
+    assert stage.rows == list(range(MANY))
+    assert stage.notices == {"read": MANY, "rejected": 0}
 
 
 def test_nothing_is_acked_while_it_is_not_delivered() -> None:
     """Kafka is away: the batches wait, and none goes out before the one in front."""
-    stage = Stage(["kopi enak"] * 20, Kafka(fails=10**9))
-    stage.run(lambda: len(stage.group.held) >= 4)
+    stage = Stage(["kopi enak"] * MANY, Kafka(fails=10**9))
+    stage.run(lambda: len(stage.group.held) > 2 * SLICE)
     assert (stage.group.acked, stage.kafka.log) == ([], [])
+
+
+class Back(Kafka):
+    """Away until a condition holds, and from then on it takes everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_back: Callable[[], bool] = lambda: False
+
+    async def send(self, topic: str, value: bytes, partition: int | None) -> None:
+        if not self.is_back():
+            raise LostBroker("away")
+        await super().send(topic, value, partition)
 
 
 def test_a_batch_that_is_given_up_takes_all_later_ones_along() -> None:
     """Their marks would say that it has been delivered."""
-    kafka = Kafka(fails=10**9)
-    stage = Stage(["kopi enak"] * 20, kafka)
+    #  batch   1              2             3
+    #          given up       scored        in the model
+    #          Kafka is back: 2 and 3 could be delivered, and must not be
+    kafka = Back()
+    stage = Stage(["kopi enak"] * MANY, kafka)
+    kafka.is_back = lambda: bool(stage.group.dropped)
 
     def leave() -> None:
         stage.group.unsettled = True
 
-    def recover() -> bool:
-        # The first batch has been given up: from now on Kafka would take everything.
-        if stage.group.dropped:
-            kafka._fails = 0
-        return stage.notices["handed back"] + len(stage.queue.left) == 20
+    def all_back() -> bool:
+        return stage.notices["handed back"] + stage.notices["read"] + len(stage.queue.left) == MANY
 
-    stage.run(lambda: len(stage.group.held) >= 6, recover, leave)
+    stage.run(lambda: len(stage.group.held) > 2 * SLICE, all_back, leave)
     assert (stage.group.acked, kafka.log) == ([], [])
 
 

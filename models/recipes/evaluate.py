@@ -105,7 +105,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     rows = labelled(args.data, "dev")
-    found = by_source(rows, answers(args.command, rows))
+    chosen = f" --model {shlex.quote(args.model)}" if args.model else ""
+    found = by_source(rows, answers(args.command + chosen, rows))
     bare = ungated(args.model, rows)
     print("source-language   rows  abstained  macro recall  macro F1  without the gate")
     for name, one in found.items():

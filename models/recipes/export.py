@@ -8,7 +8,9 @@ The graph is written by hand from onnxruntime's own operators, which spares a tr
 - weights int8, one scale per output channel, within +-64: without VNNI two products of u8 and s8 are added in 16 bits,
   and full-range weights overflow there without a word;
 - activations uint8 with scales measured once, on training texts. Scales taken from each batch, the usual way, let a
-  score move with its neighbours in the batch;
+  score move with its neighbours in the batch. A few channels of the feed-forward products are 30 times wider than the
+  others: there channels are narrowed and their weights widened (SmoothQuant, Xiao et al. 2023). With the exponent 0.7
+  on both products a score moves from fp32 by 0.013 on average; with 0.5 on the first alone by 0.025, with none by 0.03;
 - word embeddings int8, one scale per row; norms, pooling and head in float32.
 
 Writes FOLDER/model.onnx, tokenizer.json and card.json (from card.json here, with the digests).
@@ -33,10 +35,11 @@ from models.recipes.network import HEADS, WIDTH, Network
 from models.recipes.train import padded
 
 Array = npt.NDArray[Any]
-Range = tuple[float, float]
+Range = tuple[Array, Array]  # lowest and highest value of each channel
 MICROSOFT = "com.microsoft"
 EPS = 1e-12
 POSITIONS = 128  # of the base's 512: no text is longer (Card.max_tokens)
+SMOOTHING = 0.7
 CALIBRATION_TEXTS, CALIBRATION_BATCH = 1024, 32
 
 
@@ -47,14 +50,14 @@ def soup(paths: Sequence[Path]) -> dict[str, torch.Tensor]:
 
 
 def ranges(network: Network, ids: Sequence[list[int]]) -> dict[str, Range]:
-    """Lowest and highest input of each quantised product over some texts, by its name, 0 included."""
+    """Lowest and highest input of each channel of each quantised product over some texts, 0 included; by name."""
     seen: dict[str, Range] = {}
 
     def watch(name: str) -> Any:
         def look(_: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-            value = inputs[0][live]
-            low, high = seen.get(name, (0.0, 0.0))
-            seen[name] = (min(low, float(value.min())), max(high, float(value.max())))
+            value = inputs[0][live].numpy()
+            low, high = seen.get(name, (np.float32(0), np.float32(0)))
+            seen[name] = (np.minimum(low, value.min(0)), np.maximum(high, value.max(0)))
         return look
 
     hooks = [getattr(layer, part).register_forward_pre_hook(watch(f"l{at}.{part}"))
@@ -68,6 +71,13 @@ def ranges(network: Network, ids: Sequence[list[int]]) -> dict[str, Range]:
     for hook in hooks:
         hook.remove()
     return seen
+
+
+def smoothing(reach: Range, weight: Array) -> Array:
+    """What to divide each channel of an activation by, and multiply the weights with: (channels,)."""
+    wide = np.maximum(np.maximum(-reach[0], reach[1]), 1e-5)
+    smooth: Array = wide**SMOOTHING / np.maximum(np.abs(weight).max(0), 1e-5) ** (1 - SMOOTHING)
+    return smooth.astype(np.float32)
 
 
 def narrowed(weight: Array, top: int) -> tuple[Array, Array]:
@@ -94,18 +104,25 @@ class Graph:
         self._nodes.append(helper.make_node(op, inputs, [out], name=out, domain=domain, **attributes))
         return out
 
-    def quantised(self, x: str, name: str) -> tuple[str, str, str]:
-        """x as uint8, with the names of its scale and zero point."""
-        low, high = self._reach[name]
+    def quantised(self, x: str, name: str, smooth: Array | float = 1.0) -> tuple[str, str, str]:
+        """x as uint8, with the names of its scale and zero point; `smooth`: by what x was divided."""
+        lows, highs = self._reach[name]
+        low, high = float((lows / smooth).min()), float((highs / smooth).max())
         scale = (high - low) / 255
         scales = self.const(f"{name}.scale", np.array(scale, np.float32))
         zero = self.const(f"{name}.zero", np.array(round(-low / scale), np.uint8))
         return self.node("QuantizeLinear", [x, scales, zero], f"{name}.u8"), scales, zero
 
-    def product(self, x: str, name: str, weight: Array) -> str:
+    def smoothed(self, x: str, name: str, weight: Array) -> str:
+        """x @ weight.T in int8, after smoothing."""
+        smooth = smoothing(self._reach[name], weight)
+        x = self.node("Mul", [x, self.const(f"{name}.smooth", 1 / smooth)], f"{name}.x")
+        return self.product(x, name, weight * smooth, smooth)
+
+    def product(self, x: str, name: str, weight: Array, smooth: Array | float = 1.0) -> str:
         """x @ weight.T in int8, without bias; weight is (out, in)."""
         small, scale = narrowed(weight, 64)
-        x8, x_scale, x_zero = self.quantised(x, name)
+        x8, x_scale, x_zero = self.quantised(x, name, smooth)
         w8 = self.const(f"{name}.w", np.ascontiguousarray(small.T))
         return self.node("MatMulIntegerToFloat",
                          [x8, w8, x_scale, self.const(f"{name}.w.scale", scale), x_zero], f"{name}.y", MICROSOFT)
@@ -135,9 +152,9 @@ class Graph:
 
         mixed = self.attention(x, at, weights)
         x = residual(self.product(mixed, f"l{at}.ao", of("ao.weight")), x, "ao", "aln")
-        inner = self.product(x, f"l{at}.fi", of("fi.weight"))
+        inner = self.smoothed(x, f"l{at}.fi", of("fi.weight"))
         inner = self.node("BiasGelu", [inner, self.const(f"l{at}.fi.bias", of("fi.bias"))], f"l{at}.gelu", MICROSOFT)
-        return residual(self.product(inner, f"l{at}.fo", of("fo.weight")), x, "fo", "oln")
+        return residual(self.smoothed(inner, f"l{at}.fo", of("fo.weight")), x, "fo", "oln")
 
     def embedded(self, weights: dict[str, Array]) -> str:
         """Word and position embeddings, normed."""

@@ -109,6 +109,7 @@ class Scorer:
 
     def revoked(self) -> None:
         """The assignment has ended: nothing that was read under it is finished any more."""
+        self._page.health.unmet("group", "the assignment is changing")
         self._lose(self._busy)
         self._hand_back(self._batcher.take())
 
@@ -240,9 +241,6 @@ def run(settings: Settings, load: LoadModel | None = None) -> int:
         model = ModelThread(settings, metrics, load)
         page.health.met("model")
         metrics.build(release(), model.name, "score")
-        # What is loaded by now lives as long as the process: looking through it again and again stalls the loop.
-        gc.collect()
-        gc.freeze()
         try:
             return run_worker(settings.stop_ms, lambda life: _Worker(settings, brands, model, metrics, page).work(life))
         finally:
@@ -270,6 +268,9 @@ class _Worker:
             partitions = await wait_for_topics(settings.brokers, [posts, settings.topic("mentions")])
             self._page.health.met("broker")
             app = score_app(settings)
+            # What is loaded by now lives as long as the process; looking through it stalls the loop for 100 ms at a time.
+            gc.collect()
+            gc.freeze()
             scorer = self._scorer = self._put_together(app)
             bind(scorer, app, posts, life)
             app.on_partitions_assigned.connect(self._owns, weak=False)

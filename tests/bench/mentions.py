@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from streams.heart.frame import ROW, Frame, Mark, Names, pack, partition_of, used
+from streams.heart.frame import FLOOR, ROW, Frame, Mark, Names, pack, partition_of, used
 from streams.heart.pane import Rows, joined
 
-NOBODY = np.zeros(0, np.dtype([("id", "<u8"), ("rev", "<u4"), ("arrival", "<i8")]))
+NO_FLOORS = np.zeros(0, FLOOR)
 LONGEST_LAG_MS = 20_000
 
 
@@ -43,6 +43,16 @@ class Mentions:
         rows["source"], rows["lang"] = rng.integers(0, 3, count), rng.integers(0, 2, count)
         return rows[np.argsort(rows["arrival"], kind="stable")]
 
+    def every(self, partition: int, minutes: int, start_ms: int) -> Rows:
+        """One row of each brand of a partition in each of so many minutes."""
+        names = len(self._names[partition])
+        rows = self.rows(partition, names * minutes, start_ms, start_ms + 1)
+        rows["brand"] = np.tile(np.arange(names), minutes)
+        within_ms = self._rng.integers(0, 60_000, len(rows))
+        rows["event"] = start_ms + 60_000 * np.repeat(np.arange(minutes), names) + within_ms
+        rows["arrival"] = rows["event"]
+        return rows
+
     def frame(self, partition: int, rows: Rows, mark_ms: int) -> bytes:
         """A frame of these rows, which marks every posts partition."""
         rows = joined([rows], ROW).copy()
@@ -51,7 +61,7 @@ class Mentions:
                             ("model", ("m@0",)), ("rule", ("always",))):
             rows[kind], names[kind] = used(rows[kind], known)
         marks = tuple(Mark(at, mark_ms) for at in range(self._partitions))
-        return pack(Frame(Names(**names), rows, NOBODY, marks))
+        return pack(Frame(Names(**names), rows, NO_FLOORS, marks))
 
     def frames(self, partition: int, rows: Rows, each: int) -> Iterator[bytes]:
         """Rows in frames of so many."""

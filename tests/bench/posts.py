@@ -47,7 +47,8 @@ def strangers(count: int) -> str:
     lines = ["number = 1", "published = 2019-12-31T00:00:00Z"]
     for number in range(count):
         first, second = _word(rng), _word(rng)
-        lines.append(f'[[brand]]\nname = "b{number}"\nany = ["{first} {second}", "#{first}{second}*", "@{first}{number}"]')
+        phrases = f"{first} {second}", f"#{first}{second}*", f"@{first}{number}"
+        lines.append(f'[[brand]]\nname = "b{number}"\nany = {list(phrases)}')
     return "\n".join(lines) + "\n"
 
 

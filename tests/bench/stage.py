@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,6 @@ from streams.settings import Settings
 from streams.sources.public import SOURCE
 from tests.bench.posts import distinct
 from tests.faults.kafka import ROOT, Kafka
-from tests.faults.test_pulse_worker import free_port
 
 PARTITIONS = 12
 PATIENCE_S = 600.0
@@ -32,10 +32,11 @@ Message = tuple[bytes | None, bytes, int | None]  # key, value, partition (None:
 
 
 class Stall(NamedTuple):
-    """What a worker's event loop was like: the longest callback (ms), and of its 4 beats a second those 50 ms late."""
+    """What a worker's event loop was like: the longest callback, and of its 4 beats a second those 50 ms late."""
 
     worker: str
     longest_ms: float
+    what: str
     late: int
     beats: int
 
@@ -96,7 +97,7 @@ class Worker:
         self.kind = kind
         self._notes = folder / f"{uuid.uuid4().hex}.json"
         self._log = self._notes.with_suffix(".log")
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.url = f"http://127.0.0.1:{_free_port()}"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.bench.worker", kind, str(self._notes), *(["instant"] if instant else [])],
@@ -137,9 +138,17 @@ class Worker:
         page = self.page()
         self.process.terminate()
         self.process.wait(30)
-        stalls = [took_s for at_s, took_s in json.loads(self._notes.read_text()) if at_s - took_s > self.owned_s]
+        stalls = [(took_s, what) for at_s, took_s, what in json.loads(self._notes.read_text())
+                  if at_s - took_s > self.owned_s]
+        took_s, what = max(stalls, default=(0.0, ""))
         beats = page.count(f"{LAG}_count")
-        return Stall(self.kind, 1000 * max(stalls, default=0.0), beats - page.count(f"{LAG}_bucket", le="0.05"), beats)
+        return Stall(self.kind, 1000 * took_s, what, beats - page.count(f"{LAG}_bucket", le="0.05"), beats)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def environ(settings: Settings, **more: str) -> Mapping[str, str]:

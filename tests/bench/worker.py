@@ -34,20 +34,28 @@ class Instant:
         return [Score(0.2, 0.3, 0.5)] * len(texts)
 
 
-def watch() -> list[tuple[float, float]]:
-    """From now on notes what held the main thread's event loop for long: when it ended (epoch s), how long (s)."""
-    stalls: list[tuple[float, float]] = []
-    run: Callable[[Any], None] = asyncio.Handle._run
+def watch() -> list[tuple[float, float, str]]:
+    """From now on notes what held the main thread's event loop for long: when it ended (epoch s), how long (s), what."""
+    stalls: list[tuple[float, float, str]] = []
+    handles: Any = asyncio.Handle
+    run: Callable[[Any], None] = handles._run
 
     def timed(handle: Any) -> None:
         began_s = time.monotonic()
         run(handle)
         took_s = time.monotonic() - began_s
         if took_s > LONG_S and threading.current_thread() is threading.main_thread():
-            stalls.append((time.time(), took_s))
+            stalls.append((time.time(), took_s, _name(handle._callback)))
 
-    asyncio.Handle._run = timed  # type: ignore[method-assign]
+    handles._run = timed
     return stalls
+
+
+def _name(callback: Any) -> str:
+    """The coroutine or function behind a callback."""
+    task = getattr(callback, "__self__", None)
+    what = task.get_coro() if isinstance(task, asyncio.Task) else callback
+    return str(getattr(what, "__qualname__", type(what).__name__))
 
 
 def main() -> int:

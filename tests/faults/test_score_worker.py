@@ -112,17 +112,18 @@ class Stage:
             yield post.key, None
             self.floors.add((id64(post.id), GONE))
 
-    def tick(self) -> int:
-        """A tick for every partition; the arrival of the last one."""
+    def tick(self) -> dict[int, int]:
+        """A tick for every partition, and when each arrived."""
         key, value = tick_key("tests"), encode_tick({"demo": 1})
-        sent = [self._producer.send(f"{self.prefix}.posts", key=key, value=value, partition=at) for at in range(PARTITIONS)]
+        topic = f"{self.prefix}.posts"
+        sent = [self._producer.send(topic, key=key, value=value, partition=at) for at in range(PARTITIONS)]
         self.sent += PARTITIONS
-        return max(int(one.get(30).timestamp) for one in sent)
+        return {at: int(one.get(30).timestamp) for at, one in enumerate(sent)}
 
     def wait_read(self) -> None:
         """Waits until a tick sent now is behind the marks of every mentions partition."""
-        arrival = self.tick()
-        wait(lambda: self.outcome.read().lowest_mark >= arrival, lambda: [
+        arrivals = self.tick()
+        wait(lambda: self.outcome.read().has(arrivals), lambda: [
             (worker.process.poll(), worker.get("/readyz"), worker.total("denyut_posts_total"), self.sent, worker.said())
             for worker in self.workers])
 
@@ -164,10 +165,9 @@ class Outcome:
         for mark in frame.marks:
             self._marks[at, mark.partition] = max(mark.mark_ms, self._marks[at, mark.partition])
 
-    @property
-    def lowest_mark(self) -> int:
-        """Everything that arrived before is here."""
-        return min(self._marks.values())
+    def has(self, arrivals: dict[int, int]) -> bool:
+        """Whether every mentions partition knows that all is there which arrived before (posts partition -> when)."""
+        return all(mark >= arrivals[of] for (_, of), mark in self._marks.items())
 
     def close(self) -> None:
         self._consumer.close()

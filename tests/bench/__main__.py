@@ -1,0 +1,61 @@
+"""Measures the rows and prints their table.
+
+    python -m tests.bench [NAMES...] [--quick] [--write]
+
+`--quick` runs a tenth of the size: to see that it works, not for figures. `--write` puts the table into the README.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from tests.bench import flow, heart, page, pulse, score, tutorial
+from tests.bench.stage import Bench
+from tests.bench.table import Row, machine, table
+from tests.readme import README, filled
+
+ROWS: Mapping[str, Callable[[Bench], Row]] = {
+    "score": score.throughput,
+    "tutorial": tutorial.against,
+    "overhead": score.overhead,
+    "heart": heart.live,
+    "replay": heart.recovery,
+    "pulse": pulse.live,
+    "unmatched": score.unmatched_memory,
+    "firehose": score.unmatched_kafka,
+    "flow": flow.post_to_metric,
+    "recovery": pulse.recovery,
+    "mention": heart.memory_mention,
+    "day": heart.memory_day,
+    "scrape": page.scrape,
+    "loop": flow.loop,  # the last one: it looks back at the workers of the others
+}
+
+
+def main() -> int:
+    """Runs what is asked for, in the table's order. 1: a budget is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="The table of budgets.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of a row: {', '.join(ROWS)}")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the size")
+    parser.add_argument("--write", action="store_true", help="into the README")
+    asked = parser.parse_args()
+    unknown = set(asked.names) - set(ROWS)
+    if unknown:
+        parser.error(f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    rows = []
+    with Bench(0.1 if asked.quick else 1.0) as bench:
+        for name, measure in ROWS.items():
+            if not asked.names or name in asked.names:
+                began_s = time.monotonic()
+                rows.append(measure(bench))
+                sys.stderr.write(f"{name}: {rows[-1].measured} ({time.monotonic() - began_s:.0f} s)\n")
+    said = f"{table(rows)}\n\nMeasured by `make bench` on {machine()}."
+    print(said)
+    if asked.write:
+        README.write_text(filled(README.read_text(), "bench", said))
+    return int(any(row.met is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

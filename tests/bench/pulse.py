@@ -1,0 +1,101 @@
+"""The counting worker, from Kafka."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from streams.scrape import Page
+from streams.settings import Settings
+from tests.bench.mentions import Mentions, brands
+from tests.bench.stage import PARTITIONS, Bench, Message, fill
+from tests.bench.table import Row
+
+BRANDS = 1000
+MENTIONS = 1_000_000
+FLUSHES_S = 2
+LIVE_EACH = 84  # rows of a frame: 2,000 mentions a second over 12 partitions
+LIVE_S = 30
+MINUTE_MS = 60_000
+HELD_MS = 55 * MINUTE_MS
+ROWS = "denyut_mention_rows_total"
+
+
+def _settings(bench: Bench) -> Settings:
+    names = brands(BRANDS)
+    path = bench.folder / "thousand.toml"
+    path.write_text("number = 1\npublished = 2019-12-31T00:00:00Z\n"
+                    + "".join(f'[[brand]]\nname = "{name}"\nany = ["{name}"]\n' for name in names))
+    return bench.topics(brands=str(path))
+
+
+def recovery(bench: Bench) -> Row:
+    """An hour of mentions, as a score worker would have written it: a frame for every partition twice a second."""
+    settings, count = _settings(bench), bench.size(MENTIONS)
+    fill(settings.brokers, settings.topic("mentions"), _hour(count, int(time.time() * 1000)))
+    with bench.worker("pulse", settings) as worker:
+        page = worker.wait(lambda page: page.count("denyut_recovery_seconds_count") > 0)
+        worker.wait(lambda page: _shown(page) == count)
+    took_s = page.values("denyut_recovery_seconds_sum")[0]
+    frames = page.count("denyut_recovered_frames_total")
+    return Row(f"recovery of {BRANDS:,} brands with {count:,} mentions inside the grace", "<= 15 s", f"{took_s:.1f} s",
+               took_s <= 15, f"from the assignment until all partitions are shown; read back from Kafka, {frames:,} "
+               f"frames of {count / max(frames, 1):.0f} mentions, as written by one score worker")
+
+
+def _shown(page: Page) -> int:
+    return page.count("denyut_window_mentions", window="24h")
+
+
+def _hour(count: int, now_ms: int) -> Iterator[Message]:
+    said = Mentions(brands(BRANDS), PARTITIONS)
+    flushes = int(FLUSHES_S * HELD_MS / 1000 * min(1.0, count / MENTIONS)) or 1
+    parts = {at: said.rows(at, count // PARTITIONS + (at < count % PARTITIONS), now_ms - HELD_MS, now_ms - MINUTE_MS)
+             for at in range(PARTITIONS)}
+    span_ms = HELD_MS // flushes
+    for flush in range(flushes + 1):
+        upto_ms = now_ms - HELD_MS + span_ms * (flush + 1) if flush < flushes else now_ms
+        for at, rows in parts.items():
+            ready = int(rows["arrival"].searchsorted(upto_ms))
+            parts[at] = rows[ready:]
+            yield None, said.frame(at, rows[:ready], upto_ms), at
+
+
+def live(bench: Bench) -> Row:
+    """Mentions as they come, at 2,000 a second."""
+    settings, said = _settings(bench), Mentions(brands(BRANDS), PARTITIONS)
+    seconds = max(bench.size(LIVE_S), 5)
+    # Every partition is heard of before the worker starts, so that it counts as present.
+    fill(settings.brokers, settings.topic("mentions"), _flush(said, 1))
+    with bench.worker("pulse", settings) as worker:
+        worker.wait(lambda page: page.count("denyut_recovery_seconds_count") > 0)
+        _paced(settings, said, 5)
+        worker.wait(lambda page: page.count(ROWS) >= 5 * FLUSHES_S * LIVE_EACH * PARTITIONS, 0.2)
+        cpu_s, count = worker.cpu_s, seconds * FLUSHES_S * LIVE_EACH * PARTITIONS
+        _paced(settings, said, seconds)
+        worker.wait(lambda page: page.count(ROWS) >= count + 5 * FLUSHES_S * LIVE_EACH * PARTITIONS, 0.2)
+        each_us = 1e6 * (worker.cpu_s - cpu_s) / count
+    return Row("counting worker, all in, for each mention", "<= 60 us", f"{each_us:.0f} us", each_us <= 60,
+               f"CPU of all threads, from Kafka to /metrics; {count // seconds:,} mentions/s of {BRANDS:,} brands, "
+               f"{LIVE_EACH} a frame, figures renewed every second")
+
+
+def _paced(settings: Settings, said: Mentions, seconds: int) -> None:
+    from kafka import KafkaProducer
+
+    rules: dict[str, Any] = {"acks": 1, "compression_type": "lz4", "enable_idempotence": False}
+    began_s = time.monotonic()
+    with KafkaProducer(bootstrap_servers=settings.brokers, **rules) as producer:
+        for flush in range(seconds * FLUSHES_S):
+            time.sleep(max(began_s + flush / FLUSHES_S - time.monotonic(), 0.0))
+            for _, frame, partition in _flush(said, LIVE_EACH):
+                producer.send(settings.topic("mentions"), frame, partition=partition)
+        producer.flush(60)
+
+
+def _flush(said: Mentions, each: int) -> Iterator[Message]:
+    """One frame for every partition, of posts written in the last seconds."""
+    now_ms = int(time.time() * 1000)
+    for at in range(PARTITIONS):
+        rows = said.rows(at, each, now_ms - 5000, now_ms - 500)
+        rows["arrival"] = rows["arrival"].clip(None, now_ms)
+        yield None, said.frame(at, rows, now_ms), at
