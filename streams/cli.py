@@ -67,7 +67,8 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--for", "seconds", type=click.FloatRange(min=1), metavar="SECONDS", help="Stop then.  [default: at Ctrl-C]")
+@click.option("--for", "seconds", type=click.FloatRange(min=1), metavar="SECONDS",
+              help="Stop after so long.  [default: at Ctrl-C]")
 @click.option("--headless", is_flag=True, help="No board: progress to stderr, one JSON line to stdout at the end.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Which public.")
 @click.option("--rate", type=click.FloatRange(min=1, max=2000), default=50.0, show_default=True, help="Posts a second.",
@@ -77,7 +78,7 @@ def demo(seconds: float | None, headless: bool, seed: int, rate: float) -> int:
     """The whole pipeline on this machine: a public, a feed, Kafka, both workers, a live board."""
     from streams.demo import Wish, run
 
-    return run(Wish(seconds=seconds, headless=headless, seed=seed, rate=rate))
+    return run(Wish(seconds=seconds, headless=headless, seed=seed, rate=rate, model=settings().model))
 
 
 @main.command()
@@ -174,19 +175,20 @@ def brands() -> None:
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The file that runs now.")
 @click.option("--text", help="Also say which brands this text names.")
+@click.option("--source", default="", help="The source that the text is said to come from.")
 @answered
-def brands_check(path: Path, against: Path | None, text: str | None) -> None:
+def brands_check(path: Path, against: Path | None, text: str | None, source: str) -> None:
     """Check a brand file before it is published."""
     from streams.heart.brands import Brands
 
-    checked = Brands.parse(path.read_text(encoding="utf-8"))
+    checked = Brands.parse(_read(path))
     if against is not None:
-        checked.follows(Brands.parse(against.read_text(encoding="utf-8")))
+        checked.follows(Brands.parse(_read(against)))
     click.echo(f"{path}: number {checked.number}, {len(checked.names)} brands, {len(checked.file.brand)} rules: good")
     if text is not None:
         import time
 
-        named = checked.match(text, "", int(time.time() * 1000))
+        named = checked.match(text, source, int(time.time() * 1000))
         click.echo(", ".join(match.brand for match, _ in named) or "no brand")
 
 
@@ -197,6 +199,15 @@ def show_settings() -> None:
     for row in settings().rows():
         click.echo(f"{row.name}={row.value}")
         click.echo(f"    {row.meaning}" + ("" if row.value == row.default else f" [default: {row.default or 'empty'}]"))
+
+
+def _read(path: Path) -> str:
+    from streams.heart.errors import BadBrands
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadBrands(f"{path}: not UTF-8") from None
 
 
 def _logs(chosen: "Settings") -> None:

@@ -10,6 +10,7 @@ Knows nothing of how a post is scored or counted.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,7 @@ class Wish:
     headless: bool
     seed: int
     rate: float
+    model: str = ""
 
 
 def run(wish: Wish) -> int:
@@ -63,7 +65,7 @@ def run(wish: Wish) -> int:
     with ExitStack() as stack:
         stop = stack.enter_context(_interruptible())
         _say("starting: Kafka inside this process, the model, two workers")
-        stage = stack.enter_context(Stage.set())
+        stage = stack.enter_context(Stage.set(wish.model))
         board = None if wish.headless else stack.enter_context(Board())
         show = Show(stage, board)
         try:
@@ -110,23 +112,24 @@ class Stage:
 
     @classmethod
     @contextmanager
-    def set(cls) -> Iterator["Stage"]:
+    def set(cls, model: str) -> Iterator["Stage"]:
         """Starts everything, ends everything."""
-        folder = Path(tempfile.mkdtemp(prefix="denyut-demo-"))
+        folder = Path(tempfile.mkdtemp(prefix="denyut-demo-"))  # the workers' logs; kept if something goes wrong
         with EmbeddedBroker() as broker:
             ports = {name: _free_port() for name in ("score", "pulse")}
             clock = Clock.public(START_MS, SPEED)
             workers: list[subprocess.Popen[bytes]] = []
-            settings = Settings(brokers=broker.address, sources=(SOURCE,), model=os.environ.get("DENYUT_MODEL", ""))
+            settings = Settings(brokers=broker.address, sources=(SOURCE,), model=model)
             try:
                 for name, port in ports.items():
                     workers.append(_start(name, folder, {
                         "DENYUT_BROKERS": broker.address, "DENYUT_SOURCES": SOURCE, "DENYUT_CLOCK": str(clock),
-                        "DENYUT_HTTP": f"127.0.0.1:{port}"}))
+                        "DENYUT_HTTP": f"127.0.0.1:{port}", "DENYUT_MODEL": model}))
                 pages = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
                 with Feed(settings, "demo", (SOURCE,), rules=Rules(create_time=True, embedded=True)) as feed:
                     yield cls(settings, clock, feed, pages["score"], pages["pulse"], workers, folder,
                               settings.read_brands())
+                shutil.rmtree(folder, ignore_errors=True)
             finally:
                 _end(workers)
 
@@ -143,8 +146,8 @@ class Stage:
 
 
 def _start(name: str, folder: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """One worker, as a process of its own. Of the caller's settings it keeps the model alone."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("DENYUT_") or key == "DENYUT_MODEL"}
+    """One worker, as a process of its own, with these settings and no others."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("DENYUT_")}
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen([sys.executable, "-P", "-m", "streams.cli", "work", name], env={**kept, **settings},
                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -204,8 +207,8 @@ class Show:
             for happening in Public(seed=wish.seed, rate_per_s=wish.rate, start_ms=clock.now_ms(), speed=SPEED):
                 while (ahead_s := clock.seconds(happening.at_ms - clock.now_ms())) > 0 or stop:
                     now = time.monotonic()
+                    self.ended = now
                     if stop or self.failed or (wish.seconds is not None and now - self.began >= wish.seconds):
-                        self.ended = now
                         return
                     if now - ticked >= TICK_S:
                         ticked = now
@@ -239,7 +242,9 @@ class Show:
     def _wait_for_workers(self, stop: Sequence[int]) -> None:
         until = time.monotonic() + START_S
         while not self.stage.is_ready():
-            if stop or time.monotonic() > until:
+            if stop:
+                raise KeyboardInterrupt
+            if time.monotonic() > until:
                 raise LostBroker(f"the workers are not ready; see {self.stage.log}")
             self._tick(self.stage.clock.now_ms())  # no partition is silent: a worker is ready once it has heard all
             time.sleep(TICK_S)

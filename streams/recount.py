@@ -1,8 +1,8 @@
 """The slow recount: from the raw records of `denyut.posts` to every figure, in plain loops over plain objects.
 
 It is the tests' oracle, and how `denyut demo` knows that nothing was lost or doubled. It shares with the heart only
-what is not counted here: the wire format of a post, the brand matcher and the hashes. It sees all records at once, so it
-needs no marks, no frames, no floors kept in time: that is what it is compared with.
+what is not counted here: the wire format of a post, the brand matcher and the hashes. It sees all records at once, so
+it needs no marks, no frames, no floors kept in time: that is what it is compared with.
 Knows nothing of Kafka, workers or metrics.
 """
 
@@ -79,9 +79,9 @@ class Recount:
         out = []
         for (post, brand, event), known in versions.items():
             best = min(known, key=lambda v: v.order)
-            end = event // PANE_MS * PANE_MS + PANE_MS
-            reach = end + self.limits.grace_ms
-            if best.rev >= max((rev for arrival, rev in floors[post] if arrival < reach), default=0):
+            grace = self.limits.grace_ms
+            since, reach = best.record.arrival_ms - grace, event // PANE_MS * PANE_MS + PANE_MS + grace
+            if best.rev >= max((rev for arrival, rev in floors[post] if since <= arrival < reach), default=0):
                 said = best.post
                 author = post if said.author is None else id64(f"{said.source}/{said.author}")
                 text = near_duplicate(said.text)
@@ -89,7 +89,7 @@ class Recount:
         vote(out)
         return out
 
-    def _take(self, record: Record, versions: "_Versions", floors: "_Floors") -> None:
+    def _take(self, record: Record, versions: _Versions, floors: _Floors) -> None:
         try:
             said = decode(record.key, record.value, self.sources)
         except BadPost:
@@ -103,7 +103,7 @@ class Recount:
         else:
             self.outcomes["ticks"] += 1
 
-    def _post(self, record: Record, post: Post, versions: "_Versions", floors: "_Floors") -> str:
+    def _post(self, record: Record, post: Post, versions: _Versions, floors: _Floors) -> str:
         event = post.event_ms
         if event > record.arrival_ms + self.limits.early_ms:
             return "early"

@@ -142,7 +142,7 @@ class Settings:
     batch_posts: int = _setting(256, _whole(1, 100_000), "at most, in one call of the model")
     flush_ms: int = _setting(500, _span(10), "a frame of mentions waits at most so long")
     flush_bytes: int = _setting(262_144, _whole(1024, 900_000), "a frame of mentions grows at most so large")
-    delay_ms: int = _setting(30_000, _span(1000), "a post that comes later after its pane is not seen by the detector")
+    delay_ms: int = _setting(30_000, _span(1000), "after a pane's end; then its votes and its sources' health are settled")
     grace_ms: int = _setting(HOUR_MS, _span(HOUR_MS), "a post that comes later after its pane does not count")
     early_ms: int = _setting(60_000, _span(), "a post dated further ahead of its arrival does not count")
     http: str = _setting("127.0.0.1:9100", _address, "where /metrics, /livez and /readyz are served; port 0: any")

@@ -10,10 +10,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("streams", "models")
 
 # The heart sees values only: of the standard library no door to the world, of others the four it is made of.
-HEART_STDLIB = {"collections", "dataclasses", "datetime", "difflib", "enum", "hashlib", "heapq", "hmac", "itertools",
-                "math", "re", "struct", "typing", "unicodedata"}
+HEART_STDLIB = {"bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "hashlib", "heapq", "hmac",
+                "itertools", "math", "re", "struct", "typing", "unicodedata"}
 HEART_OTHERS = {"numpy", "msgspec", "ahocorasick_rs"}
-HANDS = {"streams.cli", "streams.demo", "streams.board", "streams.__main__"}
+HANDS = {"streams.cli", "streams.demo", "streams.board"}
 
 
 def modules(folder: str) -> list[Path]:

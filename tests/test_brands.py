@@ -1,6 +1,7 @@
 """Brand files: what they say, what they refuse, and which posts they match."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,29 @@ def test_a_post_meets_the_rule_of_its_own_time() -> None:
     assert [] == named(both, "kopi", at_ms=turn)
     assert ["a"] == named(both, "susu", at_ms=turn)
     assert ("a",) == both.names
+
+
+def test_a_handle_is_no_part_of_a_mail_address() -> None:
+    """`@` belongs to its word only where a word begins."""
+    brands = Brands.parse(HEAD + '[[brand]]\nname = "a"\nany = ["@kopi"]\n')
+    assert ["a"] == named(brands, "halo @kopi!")
+    assert [] == named(brands, "surat ke halo@kopi.id")
+
+
+def test_a_word_keeps_the_signs_that_combine_with_its_letters() -> None:
+    """Vowel signs make another word: Devanagari is not named by its consonants."""
+    brands = Brands.parse(HEAD + '[[brand]]\nname = "a"\nany = ["कि"]\n')
+    assert ["a"] == named(brands, "हाँ कि नहीं")
+    assert [] == named(brands, "का")
+
+
+def test_two_words_far_apart_a_thousand_times_take_no_time() -> None:
+    """The longest post allowed, made to hurt: nearness is found in one pass, so the event loop does not stand still."""
+    brands = Brands.parse(HEAD + '[[brand]]\nname = "a"\nany = ["zzz"]\nnear = [["x", "y", 3]]\n')
+    began = time.process_time()
+    assert [] == named(brands, "x " * 2400 + "o o o o " + "y " * 2400)
+    assert ["a"] == named(brands, "x " * 2400 + "o " + "y " * 2400)
+    assert time.process_time() - began < 1.0  # pairs of pairs took minutes
 
 
 def test_all_and_sources_narrow() -> None:

@@ -15,6 +15,12 @@ def test_figures_equal_the_recount_whatever_happens(seed: int) -> None:
     assert run(seed) == []
 
 
+def test_a_heart_without_a_fault_passes() -> None:
+    """What the driver notices is the fault, not the planting."""
+    fault = FAULTS[0]
+    assert noticed(Fault("none", fault.file, fault.good, fault.good), 3) == ""
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.rule for fault in FAULTS])
 def test_every_rule_is_needed(fault: Fault) -> None:
     """With any one rule of time or counting edited away, the driver finds figures that are wrong."""

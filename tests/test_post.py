@@ -69,6 +69,11 @@ BAD = {
     "a newer schema": (KEY, wire(schema=2, text={"parts": []}), Reason.NEWER_SCHEMA),
     "a tick that is none": (tick_key("feed"), b"soon", Reason.BAD_TICK),
     "a removed tick": (tick_key("feed"), None, Reason.BAD_TICK),
+    "a tick until the end of days": (tick_key("feed"), b'{"demo": 1000000000000000000000000000000}', Reason.BAD_TICK),
+    "a tick before all days": (tick_key("feed"), b'{"demo": -1}', Reason.BAD_TICK),
+    "a tick of 10 MB": (tick_key("feed"), b'{"demo": 1}' + b" " * 10_000_000, Reason.TOO_LARGE),
+    "a removal for an unknown source": (b"elsewhere:0123456789abcdef", None, Reason.UNKNOWN_SOURCE),
+    "zero width and spaces": (KEY, wire(text="\u200b \u200b"), Reason.BAD_TEXT),
 }
 
 

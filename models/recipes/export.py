@@ -1,8 +1,7 @@
 """Export: a trained network becomes the embedded model, int8 and without torch.
 
-    python -m models.recipes.export --base BASE --data DATA --weights MODEL.pt [MODEL.pt ...] --out FOLDER
+    python -m models.recipes.export --base BASE --data DATA --weights MODEL.pt --out FOLDER
 
-Several weights are averaged first (a "model soup", Wortsman et al. 2022: runs from one start lie in one valley).
 The graph is written by hand from onnxruntime's own operators, which spares a tracer, an optimiser and a quantiser:
 
 - weights int8, one scale per output channel, within +-64: without VNNI two products of u8 and s8 are added in 16 bits,
@@ -41,12 +40,6 @@ EPS = 1e-12
 POSITIONS = 128  # of the base's 512: no text is longer (Card.max_tokens)
 SMOOTHING = 0.7
 CALIBRATION_TEXTS, CALIBRATION_BATCH = 1024, 32
-
-
-def soup(paths: Sequence[Path]) -> dict[str, torch.Tensor]:
-    """The mean of several runs' weights."""
-    runs = [torch.load(path) for path in paths]
-    return {name: torch.stack([run[name] for run in runs]).mean(0) for name in runs[0]}
 
 
 def ranges(network: Network, ids: Sequence[list[int]]) -> dict[str, Range]:
@@ -215,9 +208,8 @@ def main() -> None:
     from tokenizers import Tokenizer
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name in ("base", "data", "out"):
+    for name in ("base", "data", "weights", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, nargs="+", required=True)
     parser.add_argument("--layers", type=int, default=6)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -225,7 +217,7 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(args.base / "tokenizer.json"))
     tokenizer.enable_truncation(96)
     network = Network(tokenizer.get_vocab_size(), args.layers)
-    network.load_state_dict(soup(args.weights))
+    network.load_state_dict(torch.load(args.weights))
     network.eval()
     rows = labelled(args.data, "train")
     rows = rows[::max(len(rows) // CALIBRATION_TEXTS, 1)]

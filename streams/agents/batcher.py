@@ -98,6 +98,7 @@ def join(batch: Batch, part: Batch) -> None:
     batch.floors.extend(part.floors)
     batch.rejects.extend(part.rejects)
     batch.health |= part.health
+    batch.read += part.read
     for partition, arrival_ms in part.latest.items():
         batch.latest[partition] = max(arrival_ms, batch.latest.get(partition, 0))
     for verdict, count in part.counts.items():

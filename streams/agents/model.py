@@ -45,6 +45,7 @@ class ModelThread:
         self._memo = Memo(scorer)
         self._steady = Steady(self._memo)
         self._languages = Languages(scorer.card)
+        self.judge("selamat pagi", None)  # the first time takes 30 ms: not on the event loop
 
     def judge(self, text: str, declared: str | None) -> Judged:
         """Which language a text is in, and whether the model may score it. For one thread: the event loop's."""

@@ -26,7 +26,8 @@ from streams.agents.ward import Ward
 from streams.clock import Clock
 from streams.heart.errors import BadBrands, BrokenPromise, LostBroker
 from streams.heart.notice import Rebalanced, Recovered
-from streams.heart.tracker import Settled, Times
+from streams.heart.settled import Settled
+from streams.heart.tracker import Times
 from streams.metrics import Figures, Metrics, PulseCollector, Shown, release
 from streams.replay import Chunk, read_back
 from streams.serve import Health, Pages
@@ -353,7 +354,8 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
     try:
         partitions = await wait_for_topics(settings.brokers, [topic, settings.topic("posts")])
         page.health.met("broker")
-        pulse = Pulse(Ward(partitions, Times(settings.delay_ms, settings.grace_ms), file.now.names), page)
+        times = Times(settings.delay_ms, settings.grace_ms, settings.early_ms)
+        pulse = Pulse(Ward(partitions, times, file.now.names), page)
         app = pulse_app(settings)
         bind(pulse, app, Broker(settings.brokers, topic, app), topic, life)
         await conduct(app, life, [pulse.live(), _renew(pulse, file)])

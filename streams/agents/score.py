@@ -209,8 +209,12 @@ class Scorer:
         return lambda: not (load.is_lost or self._group.unsettled)
 
     def _give_up(self, load: Load) -> None:
-        """Drops a batch, and with it all that were read after it: their marks would say that this one is delivered."""
-        self._lose(self._busy[self._busy.index(load):])
+        """Drops a batch, and with it all that were read after it: their marks would say that this one is delivered.
+
+        One that a revocation has taken already goes alone: what came after it may belong to the next assignment.
+        """
+        if not load.is_lost:
+            self._lose(self._busy[self._busy.index(load):])
         self._hand_back(load)
 
     def _lose(self, loads: Iterable[Load]) -> None:
@@ -268,7 +272,7 @@ class _Worker:
             partitions = await wait_for_topics(settings.brokers, [posts, settings.topic("mentions")])
             self._page.health.met("broker")
             app = score_app(settings)
-            # What is loaded by now lives as long as the process; looking through it stalls the loop for 100 ms at a time.
+            # What is loaded by now lives as long as the process; looking through it again stalls the loop for 100 ms.
             gc.collect()
             gc.freeze()
             scorer = self._scorer = self._put_together(app)

@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 from streams.heart.errors import BrokenPromise
 from streams.heart.frame import partition_of
-from streams.heart.tracker import Settled, Times, Tracker
+from streams.heart.settled import Settled
+from streams.heart.tracker import Times, Tracker
 from streams.heart.window import WINDOWS, Reading
 from streams.metrics import Shown
 

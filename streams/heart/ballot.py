@@ -97,7 +97,7 @@ class Voted:
 
 
 class Outcome(NamedTuple):
-    """For each row given: does it vote, and is it a copy of what was said before in this hour?"""
+    """For each row given: does it vote, and is it a copy, its text having had its vote in this hour before?"""
 
     votes: Bools
     copies: Bools

@@ -15,8 +15,8 @@ A brand file is TOML:
     languages = ["id", "en"]                # only posts in these; empty: any
     sources = []                            # only posts of these; empty: any
     from = 2026-11-25T06:30:00Z             # the event time from which this rule holds; absent: always
-    group = "coffee"                        # brands compared with one another
-    own = ["@kopisenja"]                    # the brand's own accounts and campaign tags
+    group = "coffee"                        # brands to be compared with one another; kept, not used yet
+    own = ["@kopisenja"]                    # the brand's own accounts and campaign tags; kept, not used yet
 
 Phrases match whole words, after NFKC and case folding; `#` and `@` belong to their word, other punctuation parts words.
 Two entries of one name are two rules of one brand: a post is matched by the one in force at its `created_at`, so an old
@@ -27,6 +27,7 @@ Knows nothing of files, Kafka, models or how a language is found.
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
@@ -37,14 +38,13 @@ import msgspec
 from ahocorasick_rs import AhoCorasick
 
 from streams.heart.errors import BadBrands, nearest
-from streams.heart.post import Post, epoch_ms, visible
+from streams.heart.post import COMBINING, Post, epoch_ms, visible
 
 NOTICE_MS = 15 * 60_000  # from `published` to the first `from`
 ALWAYS = -(2**62)
 
-_WORD = re.compile(r"[#@]?\w+")
+_WORD = re.compile(rf"(?:(?<!\w)[#@])?[\w{COMBINING}]+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
-_EMPTY: frozenset[str] = frozenset()
 
 Words = Annotated[int, msgspec.Meta(ge=1, le=50)]
 
@@ -179,9 +179,9 @@ class Brands:
         if self.number <= old.number:
             raise BadBrands(f"number = {self.number}: the running file has {old.number}, and numbers only rise")
         ready = epoch_ms(self.file.published) + NOTICE_MS
-        kept = set(old.file.brand)
+        kept = set(map(_ruling, old.file.brand))
         for brand in self.file.brand:
-            if brand not in kept and brand.since_ms < ready:
+            if _ruling(brand) not in kept and brand.since_ms < ready:
                 raise BadBrands(f"brand {brand.name!r}: a new or changed rule needs a `from` at least 15 minutes after "
                                 f"`published`, so that every worker has it in time")
         rules = {(b.name, b.rule) for b in self.file.brand}
@@ -189,6 +189,11 @@ class Brands:
             if (brand.name, brand.rule) not in rules:
                 raise BadBrands(f"brand {brand.name!r}: its rule from {brand.rule} is gone; older posts still need it "
                                 f"(to end a brand, add an entry with a `from` and no phrases)")
+
+
+def _ruling(brand: Brand) -> Brand:
+    """The brand without what decides nothing."""
+    return msgspec.structs.replace(brand, title="", group="", own=())
 
 
 class _Compiled:
@@ -215,8 +220,10 @@ class _Compiled:
 
 def _apart(one: Iterable[int], other: Iterable[int], hay: str) -> int:
     """The least number of words from a beginning of one phrase to a beginning of the other."""
-    others = [hay.count(" ", 0, at) for at in other]
-    return min(abs(hay.count(" ", 0, at) - word) for at in one for word in others)
+    spaces = [at for at, sign in enumerate(hay) if sign == " "]
+    places = sorted((bisect_left(spaces, at), which) for which, found in enumerate((one, other)) for at in found)
+    # The two that are nearest stand beside each other.
+    return min(after - before for (before, a), (after, b) in pairwise(places) if a != b)
 
 
 def _until(brands: tuple[Brand, ...]) -> list[int]:

@@ -3,8 +3,13 @@
 A *row* is one version of one mention. An *identity* is (post, brand, event time): its *winner* is the row with the
 highest `rev`, then the earliest arrival, then the earlier place in the log, then the smaller score (a replay may score
 a text a little differently). A *floor* says which `rev` of a post still counts: an edit sets it to its own, a removal
-above all. A floor touches a row only if the floor's record arrived before the end of the row's pane + grace: lateness
-belongs to the record. All floors of a post are kept, so that a late removal cannot hide an edit that came in time.
+above all. All floors of a post are kept, so that a late removal cannot hide an edit that came in time. Lateness belongs
+to the record: a floor touches a row only if it arrived before the end of the row's pane + grace, and no more than one
+grace before the row.
+
+    row's arrival - grace            row's arrival          pane's end         pane's end + grace
+    ──────┤├───────────────────────────────┼─────────────────────┼──────────────────────┤├───────
+          [ a floor that arrives here touches the row                                   )
 
 Union is idempotent, commutative and associative: replays, duplicates, zombies and reordering change nothing.
 Knows nothing of votes, windows, Kafka or clocks.
@@ -20,7 +25,7 @@ from streams.heart.pane import NOTHING, Rows, Sums, end_ms, joined
 
 COUNTED = 1  # the winner of its identity, at or above its floor
 VOTED = 2  # it carries its author's vote (see `ballot`)
-COPY = 4  # its text had been said by another mention in the same hour
+COPY = 4  # its text has had its vote before, in this hour
 
 # A row as it is kept: 69 bytes, no Python object.
 FACT = np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("state", "u1")])
@@ -40,22 +45,32 @@ class Floors:
 
     def add(self, more: Rows) -> Hashes:
         """Takes floors in; returns the posts (sorted) of those that were not known."""
+        if not len(more):
+            return np.zeros(0, np.uint64)
         both = joined([self._held, more], FLOOR)
         fresh = np.arange(len(both)) >= len(self._held)
         order = np.lexsort((fresh, both["arrival"], both["rev"], both["id"]))
         both, fresh = both[order], fresh[order]
-        first = np.r_[True, both[1:] != both[:-1]] if len(both) else np.zeros(0, np.bool_)
+        first = np.r_[True, both[1:] != both[:-1]]
         self._held = both[first]
         return np.unique(both["id"][first & fresh])
 
-    def lowest(self, posts: Hashes, before_ms: int) -> npt.NDArray[np.uint32]:
-        """For each post the lowest rev that counts, by floors that arrived before a time; 0 where there is none."""
+    def lowest(self, posts: Hashes, since_ms: npt.NDArray[np.int64], before_ms: int) -> npt.NDArray[np.uint32]:
+        """For each post the lowest rev that counts, by floors that arrived in [since_ms, before_ms); 0 without one.
+
+        `posts`, `since_ms`: (n); `before_ms` is one for all.
+        """
+        lowest = np.zeros(len(posts), np.uint32)
         held = self._held[self._held["arrival"] < before_ms]
-        if not len(held):
-            return np.zeros(len(posts), np.uint32)
-        # Sorted by post, then rev: the last of a post is its highest.
-        at = np.maximum(np.searchsorted(held["id"], posts, side="right") - 1, 0)
-        return np.where(held["id"][at] == posts, held["rev"][at], 0).astype(np.uint32)
+        if len(held):
+            begin = np.searchsorted(held["id"], posts, side="left")
+            at = np.searchsorted(held["id"], posts, side="right") - 1
+            # A post's floors are sorted by rev: from its highest down, until one is not too old.
+            while len(asking := np.flatnonzero((at >= begin) & (lowest == 0))):
+                floor = held[at[asking]]
+                lowest[asking] = np.where(floor["arrival"] >= since_ms[asking], floor["rev"], 0)
+                at[asking] -= 1
+        return lowest
 
     def forget(self, arrived_before_ms: int) -> None:
         """Drops the floors that can touch nothing any more."""
@@ -98,7 +113,7 @@ class Slice:
         order, winner, version = _joined(rows)
         fresh = (np.arange(len(rows)) >= len(self.rows))[order]
         rows = rows[order]
-        lowest = floors.lowest(rows["id"], end_ms(self.pane) + grace_ms)
+        lowest = floors.lowest(rows["id"], rows["arrival"] - grace_ms, end_ms(self.pane) + grace_ms)
         counted = winner & (rows["rev"] >= lowest)
         rows["state"] = np.where(counted, rows["state"] | np.uint8(COUNTED), 0)
         verdicts = _verdicts(rows, fresh, winner, version)

@@ -11,7 +11,7 @@ Knows nothing of Kafka, of what a row will count for, or of time.
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -69,8 +69,8 @@ class Health(msgspec.Struct, frozen=True, array_like=True):
 class Head(msgspec.Struct, frozen=True, array_like=True):
     """What stands before the rows."""
 
-    rows: int
-    floors: int
+    rows: Annotated[int, msgspec.Meta(ge=0)]
+    floors: Annotated[int, msgspec.Meta(ge=0)]
     names: Names = Names()
     marks: tuple[Mark, ...] = ()
     health: tuple[Health, ...] = ()
@@ -114,7 +114,17 @@ def unpack(data: bytes) -> Frame:
         raise BrokenPromise(f"a torn frame: {error}") from None
     if start + rows.nbytes + floors.nbytes != len(data):
         raise BrokenPromise("a frame with bytes left over")
+    if head.rows:
+        _check_names(rows, head.names)
     return Frame(head.names, rows, floors, head.marks, head.health)
+
+
+def _check_names(rows: Rows, names: Names) -> None:
+    for kind in Names.__struct_fields__:
+        if int(rows[kind].max()) >= len(getattr(names, kind)):
+            raise BrokenPromise(f"a frame with a {kind} that it does not name")
+    if int(rows["label"].max()) >= len(LABELS):
+        raise BrokenPromise("a frame with an unknown label")
 
 
 def murmur2(key: bytes) -> int:

@@ -34,6 +34,8 @@ from streams.heart.notice import PostsRead
 from streams.heart.pane import UNIT, Rows, end_ms, pane_of
 from streams.heart.post import Post, Removal, Tick, decode, id64, near_duplicate
 
+UNKNOWN_LANG = "und"
+
 
 class Record(NamedTuple):
     """One record of `denyut.posts`."""
@@ -98,6 +100,7 @@ class Batch:
     health: set[tuple[str, int, int]] = field(default_factory=set)
     latest: dict[int, int] = field(default_factory=dict)  # posts partition -> latest arrival
     counts: dict[str, int] = field(default_factory=dict)
+    read: int = 0
 
     def count(self, verdict: str) -> None:
         """One more record with this verdict."""
@@ -124,7 +127,7 @@ class Intake:
 
     def read(self, records: Sequence[Record]) -> Batch:
         """Gives every record its verdict. Records of one partition come in offset order."""
-        batch = Batch()
+        batch = Batch(read=len(records))
         for record in records:
             batch.latest[record.partition] = max(record.arrival_ms, batch.latest.get(record.partition, 0))
             try:
@@ -162,11 +165,13 @@ class Intake:
         matches = tuple(match for match, languages in found if not languages or judged.lang in languages)
         if not matches:
             return "unmatched"
-        text = -1
+        # A language that the model does not know is one to us: sources declare what they like.
+        lang, text = UNKNOWN_LANG, -1
         if judged.known:
+            lang = judged.lang
             text = len(batch.texts)
             batch.texts.append(post.text)
-        batch.pending.append(_Pending(record, post, matches, judged.lang, text))
+        batch.pending.append(_Pending(record, post, matches, lang, text))
         return "matched"
 
     def finish(self, batch: Batch, scores: Sequence[Scored | None], model: str, partitions: int) -> Done:
@@ -185,7 +190,7 @@ class Intake:
             if scored is not None:
                 rows.add(pending, scored)
         frames = {at: pack(frame) for at, frame in rows.frames(batch, partitions).items()}
-        return Done(frames, rejects, PostsRead(read=sum(counts.values()), **counts), len(rows))
+        return Done(frames, rejects, PostsRead(read=batch.read, **counts), len(rows))
 
 
 _ABSTAINED = Scored(0.0, ABSTAINED)

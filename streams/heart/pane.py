@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 PANE_MS = 10_000
 MINUTE = 6  # panes
+DAY_PANES = 8_640
 UNIT = 10_000  # a score of 1.0
 
 Rows = npt.NDArray[np.void]  # a structured array; its dtype stands beside its name
 
 # The sums of one brand in one span of time: the plain counts, and the votes (see `ballot`). `copies` are scored
-# mentions whose text another one had said in the same hour; `score` and `vote` are in 1/10,000.
+# mentions whose text has had its vote before, in this hour; `score` and `vote` are in 1/10,000.
 FIELDS = ("negative", "neutral", "positive", "abstained", "score", "copies",
           "negative_votes", "neutral_votes", "positive_votes", "vote", "vote_square")
 

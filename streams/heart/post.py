@@ -16,9 +16,10 @@ Knows nothing of Kafka clients, brands, clocks or lateness.
 import hashlib
 import hmac
 import re
+import unicodedata
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,6 +42,24 @@ _LANG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*\Z")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
                         "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]")
 _BARRED = re.compile("[\x00\ud800-\udfff\u202d\u202e]")
+
+
+def _combining() -> str:
+    """The signs that combine with a letter before them (vowels of Devanagari, say), as ranges of a character class.
+
+    `\\w` of `re` leaves them out, and would take the word apart.
+    """
+    ranges: list[list[int]] = []
+    for code in range(0x300, 0x11000):
+        if unicodedata.category(chr(code)).startswith("M"):
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    return "".join(f"{chr(low)}-{chr(high)}" for low, high in ranges)
+
+
+COMBINING = _combining()
 
 
 class Kind(StrEnum):
@@ -115,7 +134,7 @@ class _Wire(msgspec.Struct):
 
 
 _wire = msgspec.json.Decoder(_Wire)
-_tick = msgspec.json.Decoder(dict[str, int])
+_tick = msgspec.json.Decoder(dict[str, Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]])
 _encode = msgspec.json.Encoder().encode
 _KINDS = {kind.value: kind for kind in Kind}
 
@@ -153,21 +172,23 @@ def decode(key: bytes | None, value: bytes | None, sources: frozenset[str]) -> P
     """
     if not key:
         raise BadPost(Reason.NO_KEY)
+    if len(key) > MAX_KEY:
+        raise BadPost(Reason.BAD_KEY, f"{len(key)} bytes")
+    if value is not None and len(value) > MAX_BYTES:
+        raise BadPost(Reason.TOO_LARGE, f"{len(value)} bytes")
     if key.startswith(TICK):
         return _decode_tick(key, value)
     name = _decode_key(key)
+    if name.split(":")[0] not in sources:
+        raise BadPost(Reason.UNKNOWN_SOURCE)
     if value is None:
         return Removal(name)
-    if len(value) > MAX_BYTES:
-        raise BadPost(Reason.TOO_LARGE, f"{len(value)} bytes")
-    post = _checked(_parse(value), name, sources)
+    post = _checked(_parse(value), name)
     _check_text(post.text)
     return post
 
 
 def _decode_key(key: bytes) -> str:
-    if len(key) > MAX_KEY:
-        raise BadPost(Reason.BAD_KEY, f"{len(key)} bytes")
     try:
         name = key.decode()
     except UnicodeDecodeError:
@@ -219,13 +240,13 @@ def _validation(value: bytes, said: str) -> BadPost:
     return BadPost(Reason.MISSING_FIELD if "missing required" in said else Reason.WRONG_TYPE, named)
 
 
-def _checked(wire: _Wire, name: str, sources: frozenset[str]) -> Post:
+def _checked(wire: _Wire, name: str) -> Post:
     if wire.schema > SCHEMA:
         raise BadPost(Reason.NEWER_SCHEMA, f"{wire.schema}"[:12])
     if wire.id != name:
         raise BadPost(Reason.KEY_IS_NOT_ID)
-    if wire.source not in sources or not name.startswith(wire.source + ":"):
-        raise BadPost(Reason.UNKNOWN_SOURCE)
+    if wire.source != name.split(":", maxsplit=1)[0]:
+        raise BadPost(Reason.UNKNOWN_SOURCE, "not the id's")
     if not 0 <= wire.rev <= MAX_REV:
         raise BadPost(Reason.WRONG_TYPE, "rev")
     if wire.author is not None and not 0 < len(wire.author) <= MAX_KEY:
@@ -257,11 +278,9 @@ def _check_text(text: str) -> None:
         hidden = len(_INVISIBLE.findall(text))
         if hidden > 4 and 3 * hidden > len(text):
             raise BadPost(Reason.BAD_TEXT, "too much that is invisible")
-        if hidden == len(text.strip()):
-            raise BadPost(Reason.BAD_TEXT, "nothing visible")
     if _BARRED.search(text):
         raise BadPost(Reason.BAD_TEXT, "NUL, lone surrogate or direction override")
-    if not text.strip():
+    if not visible(text).strip():
         raise BadPost(Reason.BAD_TEXT, "nothing visible")
 
 
@@ -308,7 +327,7 @@ def id64(name: str) -> int:
 
 _LINK = re.compile(r"https?://\S+|www\.\S+")
 _HANDLE = re.compile(r"@\w+")
-_NOT_WORD = re.compile(r"[\W_]+")
+_NOT_WORD = re.compile(rf"[^\w{COMBINING}]+|_+")
 
 
 def visible(text: str) -> str:
@@ -328,5 +347,6 @@ def near_duplicate(text: str) -> int:
     >>> near_duplicate("Kopi ENAK banget!! https://x.id/1") == near_duplicate("@budi kopi enak   banget")
     True
     """
-    bare = _NOT_WORD.sub(" ", _HANDLE.sub(" ", _LINK.sub(" ", visible(text).casefold()))).strip()
+    plain = visible(text).casefold()
+    bare = _NOT_WORD.sub(" ", _HANDLE.sub(" ", _LINK.sub(" ", unicodedata.normalize("NFC", plain)))).strip()
     return id64(bare or text)

@@ -2,6 +2,11 @@
 
     apply(frames)    takes facts, marks and ticks in
     settle()         joins them, finds who votes; then, by the watermark: close, seal, forget
+
+    pane          end        end + delay                end + grace
+     ├─────────────┤──────────────┼──────────────────────────┼──────────────────▶ watermark
+       rows come in · figures show    closed: its votes and     sealed: only sums are kept
+                                      health are settled
     readings()       what the windows say now
 
 The state is a set of facts, so any order, any repetition and any restart that reads the log again give the same
@@ -9,8 +14,7 @@ figures. Panes inside the grace keep their rows; sealed ones only their sums.
 Knows nothing of Kafka, clocks, metrics or swings.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -19,95 +23,35 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.heart.ballot import Outcome, Voted, keys_of, sums_of, tally
-from streams.heart.facts import COPY, COUNTED, FACT, VOTED, Floors, Slice, Verdicts, is_scored
-from streams.heart.frame import FLOOR, LABELS, Frame, unpack
-from streams.heart.notice import MentionsRead
-from streams.heart.pane import FIELDS, MINUTE, PANE_MS, Minutes, Rows, Sums, add, dense, joined
-from streams.heart.watermark import DAY, GUARD_MS, Watermark, Wellness
+from streams.heart.facts import COPY, COUNTED, FACT, VOTED, Floors, Slice, is_scored
+from streams.heart.frame import FLOOR, Frame, unpack
+from streams.heart.health import Usual, Wellness
+from streams.heart.names import Index
+from streams.heart.pane import DAY_PANES, MINUTE, PANE_MS, Minutes, Rows, Sums, add, dense, joined
+from streams.heart.settled import Settled, Settling
+from streams.heart.watermark import Watermark
 from streams.heart.window import WINDOWS, Reading, reading
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint32]
 
-EARLY_MS = 60_000  # how far ahead of its arrival a row may be dated
-_HALVED_DAILY = 0.5 ** (1 / DAY)
 
 
 class Times(NamedTuple):
-    """How long a pane stays open, ms: for the detector, and for the figures (one hour or more)."""
+    """What the records' times decide, ms. A pane closes `delay_ms` after its end: its votes and its sources' health are
+    settled; it seals `grace_ms` after it: nothing can change it any more. No row is dated more than `early_ms` ahead.
+    """
 
     delay_ms: int = 30_000
     grace_ms: int = 3_600_000
+    early_ms: int = 60_000
 
     @property
     def floor_ms(self) -> int:
-        """How long a floor is kept. The last row that it may touch is dated EARLY_MS after its own arrival, which may
-        lie up to one grace after the floor's (a removal can come before its post), by a clock that stepped back; its
-        pane seals one grace after that."""
-        return 2 * self.grace_ms + EARLY_MS + PANE_MS + GUARD_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What one settling did. Times are those of the mentions that became visible."""
-
-    counts: MentionsRead
-    counted: tuple[tuple[str, str, str, int], ...]  # brand, source, sentiment, how many
-    votes: tuple[tuple[str, str, int], ...]  # brand, sentiment, how many; of the panes that closed
-    event_ms: Ints
-    arrival_ms: Ints
-    changed: frozenset[str]
-
-
-class Index:
-    """Names and their numbers, in the order in which they were first met."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._numbers: dict[str, int] = {}
-
-    def number(self, name: str) -> int:
-        """The number of a name, a new one if need be."""
-        number = self._numbers.setdefault(name, len(self.names))
-        if number == len(self.names):
-            self.names.append(name)
-        return number
-
-    def all(self, names: Sequence[str]) -> Ints:
-        """The numbers of several names, new ones if need be."""
-        return np.array([self.number(name) for name in names], np.int64)
-
-    def known(self, names: Iterable[str]) -> Ints:
-        """The numbers of those names that have one."""
-        return np.array([self._numbers[name] for name in names if name in self._numbers], np.int64)
-
-
-class Usual:
-    """How a brand's mentions usually divide over the sources: those sealed, forgotten by half each day."""
-
-    def __init__(self) -> None:
-        self._weight: dict[int, float] = {}
-        self._pane: int | None = None
-
-    def seal(self, pane: int, by_source: tuple[Ints, Ints]) -> None:
-        """Takes a sealed pane's counts: keys brand * 256 + source, and how many."""
-        fade = _HALVED_DAILY ** (pane - (pane if self._pane is None else self._pane))
-        self._pane = pane
-        if fade < 1.0:
-            self._weight = {key: weight * fade for key, weight in self._weight.items()}
-        for key, count in zip(*by_source, strict=True):
-            self._weight[int(key)] = self._weight.get(int(key), 0.0) + float(count)
-
-    def shares(self, unsealed: Iterable[tuple[Ints, Ints]]) -> dict[int, dict[int, float]]:
-        """Brand -> source -> weight, with what is not sealed yet."""
-        out: dict[int, dict[int, float]] = {}
-        for key, weight in self._weight.items():
-            out.setdefault(key >> 8, {})[key & 255] = weight
-        for keys, counts in unsealed:
-            for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-                of = out.setdefault(key >> 8, {})
-                of[key & 255] = of.get(key & 255, 0.0) + count
-        return out
+        """How long a floor is kept: the last row that it touches arrives one grace after it (a removal may come before
+        its post), is dated `early_ms` ahead, and its pane seals one grace after its end.
+        """
+        return 2 * self.grace_ms + self.early_ms + PANE_MS
 
 
 class Tracker:
@@ -129,6 +73,8 @@ class Tracker:
         self._usual = Usual()
         self._closed_to: int | None = None  # panes before it are closed: their votes stand in self._voted
         self._sealed_to: int | None = None  # panes before it are sealed: no rows, only sums
+        self._judged_from: int | None = None  # the first pane whose sources' health is judged
+        self._judged_to: int | None = None
         self._shown: int | None = None  # the pane that the windows ended with when last read
 
     # What time it is.
@@ -160,10 +106,12 @@ class Tracker:
             sealed_to = self._watermark.passed(self._times.grace_ms)
             self._watermark.update(frame.marks)
             self._wellness.update(frame.health)
+            if self._judged_from is None:  # from when the log, not this reader, knew what time it was
+                self._judged_from = self._watermark.passed(self._times.delay_ms)
             if len(frame.floors):
                 self._new_floors.append(frame.floors)
             if len(frame.rows):
-                parts.append(self._own(self._unsealed(frame, sealed_to)))
+                parts.append(self._renumbered(self._unsealed(frame, sealed_to)))
         if sum(map(len, parts)):
             self._file(joined(parts, FACT))
 
@@ -175,14 +123,14 @@ class Tracker:
         self._sealed_reads += int(len(kept) - np.count_nonzero(kept))
         return frame if kept.all() else msgspec.structs.replace(frame, rows=frame.rows[kept])
 
-    def _own(self, frame: Frame) -> Rows:
+    def _renumbered(self, frame: Frame) -> Rows:
         """A frame's rows under this tracker's own numbers (dtype FACT)."""
         rows = np.zeros(len(frame.rows), FACT)
         for name in frame.rows.dtype.names or ():
             rows[name] = frame.rows[name]
         for name, index in (("brand", self._brands), ("source", self._sources), ("lang", self._langs),
                             ("model", self._models), ("rule", self._rules)):
-            rows[name] = index.all(getattr(frame.names, name))[frame.rows[name]]
+            rows[name] = index.numbers(getattr(frame.names, name))[frame.rows[name]]
         return rows
 
     def _file(self, rows: Rows) -> None:
@@ -202,7 +150,7 @@ class Tracker:
         self._new_floors = []
         floored = self._floors.add(floors)
         touched = {pane: brands for pane, one in self._slices.items() if len(brands := one.brands_touched(floored))}
-        settled = _Sum(self._brands.names, self._sources.names)
+        settled = Settling(self._brands.names, self._sources.names)
         settled.touched(touched.values())
         old = self._revoked(touched)
         for pane in sorted(touched):
@@ -212,7 +160,7 @@ class Tracker:
             settled.closed(closed)
         self._seal()
         sealed, self._sealed_reads = self._sealed_reads, 0
-        return settled.done(sealed, len(floors), self._present_moved())
+        return settled.done(sealed, len(floors), self._note_present())
 
     def _revoked(self, touched: dict[int, Numbers]) -> Numbers:
         """Brands touched in closed panes lose all votes there, to vote anew: a vote may free or bar later ones."""
@@ -278,8 +226,9 @@ class Tracker:
         if after is None:
             return []
         first = min(self._slices, default=after) if self._closed_to is None else self._closed_to
-        for pane in range(max(first, after - DAY), after):
+        for pane in range(max(self._judged_to or self._judged_from or after, after - DAY_PANES), after):
             self._wellness.close(pane, self._times.delay_ms)
+        self._judged_to = after
         closing = [one for pane, one in sorted(self._slices.items()) if first <= pane < after]
         if closing:
             self._voted.add(keys_of(self._picked(closing, VOTED, None).rows()))
@@ -299,9 +248,10 @@ class Tracker:
         self._sealed_to = after
         self._floors.forget(now - self._times.floor_ms)
         self._voted.forget(after)
-        self._minutes.forget((after - DAY) // MINUTE)
+        self._minutes.forget((after - DAY_PANES) // MINUTE)
 
-    def _present_moved(self) -> bool:
+    def _note_present(self) -> bool:
+        """Whether the windows have moved on since the last time."""
         present = self.highest_mark_ms
         pane = None if present is None else present // PANE_MS
         moved, self._shown = pane != self._shown, pane
@@ -423,45 +373,3 @@ def _sum_up(one: Slice) -> None:
     scored = rows[is_scored(rows)]
     keys, counts = np.unique(scored["brand"].astype(np.int64) * 256 + scored["source"], return_counts=True)
     one.by_source = (keys, counts)
-
-
-class _Sum:
-    """What one settling did, in the making."""
-
-    def __init__(self, brands: list[str], sources: list[str]) -> None:
-        self._brands, self._sources = brands, sources
-        self._verdicts: list[Verdicts] = []
-        self._closed: list[Sums] = []
-        self._touched: set[int] = set()
-
-    def touched(self, brands: Iterable[Numbers]) -> None:
-        for some in brands:
-            self._touched.update(some.tolist())
-
-    def resolved(self, verdicts: Verdicts) -> None:
-        self._verdicts.append(verdicts)
-
-    def closed(self, sums: Sums) -> None:
-        self._closed.append(sums)
-
-    def done(self, sealed: int, floors: int, everything: bool) -> Settled:
-        seen = joined([v.seen for v in self._verdicts], FACT)
-        all_of = self._verdicts
-        counts = MentionsRead(sum(v.new for v in all_of), sum(v.duplicate for v in all_of),
-                              sum(v.superseded for v in all_of), sum(v.removed for v in all_of), sealed, floors)
-        changed = frozenset(self._brands if everything else (self._brands[brand] for brand in self._touched))
-        times = seen["event"].copy(), seen["arrival"].copy()
-        return Settled(counts, self._counted(seen), self._votes(), *times, changed)
-
-    def _counted(self, seen: Rows) -> tuple[tuple[str, str, str, int], ...]:
-        kind = (seen["brand"].astype(np.int64) * 256 + seen["source"]) * 4 + seen["label"]
-        kinds, counts = np.unique(kind, return_counts=True)
-        return tuple((self._brands[kind >> 10], self._sources[kind >> 2 & 255], LABELS[kind & 3], count)
-                     for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True))
-
-    def _votes(self) -> tuple[tuple[str, str, int], ...]:
-        total = add(self._closed)
-        at = [FIELDS.index(f"{label}_votes") for label in LABELS[:3]]
-        return tuple((self._brands[brand], label, count)
-                     for brand, counts in zip(total.brand.tolist(), total.values[:, at].tolist(), strict=True)
-                     for label, count in zip(LABELS, counts, strict=False) if count)

@@ -38,9 +38,9 @@ class Reading(NamedTuple):
     mood: float | None
     lower: float | None
     upper: float | None
-    organic: float | None  # share of scored mentions that are no copy of another's text
+    organic: float | None  # share of scored mentions that are no copies: their text had not had its vote this hour
     authors: int | None  # distinct; counted up to one hour
-    completeness: float  # share of the brand's usual votes whose source was healthy
+    completeness: float  # share of the brand's usual scored mentions whose source was healthy
 
     @property
     def scored(self) -> int:

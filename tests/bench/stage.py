@@ -48,8 +48,8 @@ class Bench:
         self.scale = scale
         self.stalls: list[Stall] = []
         self.capacity: float | None = None  # posts/s of the score worker, once it is known
-        self.folder = Path(tempfile.mkdtemp(prefix="denyut-bench-"))
         self._open = ExitStack()
+        self.folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="denyut-bench-")))
 
     def __enter__(self) -> Self:
         return self

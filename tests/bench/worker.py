@@ -35,7 +35,7 @@ class Instant:
 
 
 def watch() -> list[tuple[float, float, str]]:
-    """From now on notes what held the main thread's event loop for long: when it ended (epoch s), how long (s), what."""
+    """From now on notes what holds the main thread's event loop for long: its end (epoch s), how long (s), its name."""
     stalls: list[tuple[float, float, str]] = []
     handles: Any = asyncio.Handle
     run: Callable[[Any], None] = handles._run
@@ -52,10 +52,13 @@ def watch() -> list[tuple[float, float, str]]:
 
 
 def _name(callback: Any) -> str:
-    """The coroutine or function behind a callback."""
+    """The coroutines behind a callback, down to the one that waits now; or the function."""
     task = getattr(callback, "__self__", None)
-    what = task.get_coro() if isinstance(task, asyncio.Task) else callback
-    return str(getattr(what, "__qualname__", type(what).__name__))
+    what, names = task.get_coro() if isinstance(task, asyncio.Task) else callback, []
+    while hasattr(what, "__qualname__"):
+        names.append(what.__qualname__)
+        what = getattr(what, "cr_await", None)
+    return " > ".join(names)
 
 
 def main() -> int:
