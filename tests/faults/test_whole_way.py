@@ -51,12 +51,12 @@ Figures = dict[tuple[str, str], dict[str, float | None]]  # of a brand and a win
 class Worker:
     """One worker in a process of its own, seen through its pages."""
 
-    def __init__(self, name: str, environ: Mapping[str, str], log: Path) -> None:
-        self.name, self._log = name, log
+    def __init__(self, name: str, environ: Mapping[str, str], folder: Path) -> None:
         port = free_port()
+        self.name, self._log = name, folder / f"{name}-{port}.log"
         self.url = f"http://127.0.0.1:{port}"
         kept = {key: value for key, value in os.environ.items() if not key.startswith("DENYUT_")}
-        with log.open("wb") as out:
+        with self._log.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "streams.cli", "work", name], stdin=subprocess.DEVNULL, stdout=out,
                 stderr=out, env={**kept, **environ, "DENYUT_HTTP": f"127.0.0.1:{port}"}, start_new_session=True)
@@ -100,7 +100,7 @@ class Stage:
         """One more worker of that kind."""
         environ = {"DENYUT_BROKERS": self.settings.brokers, "DENYUT_PREFIX": self.settings.prefix,
                    "DENYUT_SOURCES": SOURCE, "DENYUT_SESSION_MS": SESSION}
-        worker = Worker(name, environ, self._folder / f"{name}-{len(self.workers)}.log")
+        worker = Worker(name, environ, self._folder)
         self.workers.append(worker)
         return worker
 
