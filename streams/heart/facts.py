@@ -102,10 +102,12 @@ class Slice:
 
     def brands_touched(self, floored: Hashes) -> npt.NDArray[np.uint32]:
         """The brands whose figures the fresh rows, or the floors of these posts (sorted), may move."""
+        if not (self.fresh or len(floored)):  # of an hour's slices all but a few, once a second
+            return _NO_BRANDS
         touched = [part["brand"] for part in self.fresh]
         if len(floored) and len(self.rows):
             touched.append(self.rows["brand"][_within(self.rows["id"], floored)])
-        return np.unique(np.concatenate(touched)) if touched else np.zeros(0, np.uint32)
+        return np.unique(np.concatenate(touched)) if touched else _NO_BRANDS
 
     def resolve(self, floors: Floors, grace_ms: int) -> Verdicts:
         """Joins what is fresh with what is known, finds the winners and asks the floors."""
@@ -130,6 +132,7 @@ class Slice:
 
 
 _NONE = np.zeros(0, np.int64)
+_NO_BRANDS = np.zeros(0, np.uint32)
 
 
 def _joined(rows: Rows) -> tuple[npt.NDArray[np.int64], Bools, Bools]:

@@ -181,13 +181,13 @@ class Tracker:
         """Votes in closed panes for the brands that lost them, then in all open panes."""
         if not touched:
             return
-        closed = self._closed()
         if len(again):
+            closed = self._closed()
             self._vote(self._picked(closed, COUNTED, again), set(touched))
             self._voted.add(keys_of(self._picked(closed, VOTED, again).rows()))
         # In open panes only what follows the first change votes anew.
         begin = min(touched)
-        still_open = [one for pane, one in sorted(self._slices.items()) if not self._is_closed(pane)]
+        still_open = [self._slices[pane] for pane in sorted(self._slices) if not self._is_closed(pane)]
         before = Voted()
         before.add(keys_of(self._picked([one for one in still_open if one.pane < begin], VOTED, None).rows()))
         after = [one for one in still_open if one.pane >= begin]
