@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from streams.agents.app import Life, conduct, pulse_app, run_worker, wait_for_topics
+from streams.agents.app import Life, calm, conduct, pulse_app, run_worker, wait_for_topics
 from streams.agents.brandfile import BrandFile
 from streams.agents.hands import Hands, Held
 from streams.agents.ward import Ward
@@ -358,6 +358,7 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
         pulse = Pulse(Ward(partitions, times, file.now.names), page)
         app = pulse_app(settings)
         bind(pulse, app, Broker(settings.brokers, topic, app), topic, life)
+        calm()
         await conduct(app, life, [pulse.live(), _renew(pulse, file)])
     finally:
         beating.cancel()

@@ -13,14 +13,13 @@ Knows nothing of how a post is decoded, matched or packed, or of which model ans
 """
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streams.agents.app import FaustGroup, Life, conduct, release, run_worker, score_app, wait_for_topics
+from streams.agents.app import FaustGroup, Life, calm, conduct, release, run_worker, score_app, wait_for_topics
 from streams.agents.batcher import SLICE, Batcher, Caps, Load, drain, record
 from streams.agents.brandfile import BrandFile
 from streams.agents.model import Load as LoadModel
@@ -272,9 +271,7 @@ class _Worker:
             partitions = await wait_for_topics(settings.brokers, [posts, settings.topic("mentions")])
             self._page.health.met("broker")
             app = score_app(settings)
-            # What is loaded by now lives as long as the process; looking through it again stalls the loop for 100 ms.
-            gc.collect()
-            gc.freeze()
+            calm()
             scorer = self._scorer = self._put_together(app)
             bind(scorer, app, posts, life)
             app.on_partitions_assigned.connect(self._owns, weak=False)

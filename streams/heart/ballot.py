@@ -149,6 +149,22 @@ def sums_of(rows: Rows, votes: Bools, copies: Bools) -> Sums:
     return grouped(rows["brand"], np.stack(columns, axis=1).astype(np.int64))
 
 
+def distinct_authors(brand: npt.NDArray[np.uint32], author: Hashes, brands: int) -> Ints:
+    """How many different authors each of the brands 0, 1, … has among these mentions.
+
+    Brand and author share one number, so that one sort of plain numbers does: ten times faster than by two keys. Of a
+    million authors of one of a thousand brands two are taken for one in one hour of 30,000.
+
+    >>> distinct_authors(np.array([0, 2, 2, 2], np.uint32), np.array([7, 7, 7, 8], np.uint64), 3).tolist()
+    [1, 0, 2]
+    """
+    if not len(brand):
+        return np.zeros(brands, np.int64)
+    bits = np.uint64(brands.bit_length())
+    both = np.sort(brand.astype(np.uint64) << (np.uint64(64) - bits) | _mixed(author) >> bits)
+    return np.bincount((both[_changes(both)] >> (np.uint64(64) - bits)).astype(np.int64), minlength=brands)
+
+
 def _values(rows: Rows, votes: Bools) -> Ints:
     """The value of each vote: the mean of the author's scores in this pane and hour, in 1/10,000; 0 for no vote."""
     value = np.zeros(len(rows), np.int64)

@@ -29,7 +29,8 @@ class Index:
 
     def numbers(self, names: Sequence[str]) -> Ints:
         """The numbers of several names, new ones if need be."""
-        return np.array([self.number(name) for name in names], np.int64)
+        known = self._numbers
+        return np.array([known[name] if name in known else self.number(name) for name in names], np.int64)
 
     def known(self, names: Iterable[str]) -> Ints:
         """The numbers of those names that have one."""

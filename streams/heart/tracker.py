@@ -14,17 +14,17 @@ figures. Panes inside the grace keep their rows; sealed ones only their sums.
 Knows nothing of Kafka, clocks, metrics or swings.
 """
 
-from collections.abc import Iterable
-from itertools import accumulate, pairwise
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streams.heart.ballot import Outcome, Voted, keys_of, sums_of, tally
+from streams.heart.ballot import Outcome, Voted, distinct_authors, keys_of, sums_of, tally
 from streams.heart.facts import COPY, COUNTED, FACT, VOTED, Floors, Slice, is_scored
-from streams.heart.frame import FLOOR, Frame, unpack
+from streams.heart.frame import FLOOR, ROW, Frame, unpack
 from streams.heart.health import Usual, Wellness
 from streams.heart.names import Index
 from streams.heart.pane import DAY_PANES, MINUTE, PANE_MS, Minutes, Rows, Sums, add, dense, joined
@@ -111,9 +111,9 @@ class Tracker:
             if len(frame.floors):
                 self._new_floors.append(frame.floors)
             if len(frame.rows):
-                parts.append(self._renumbered(self._unsealed(frame, sealed_to)))
-        if sum(map(len, parts)):
-            self._file(joined(parts, FACT))
+                parts.append(self._unsealed(frame, sealed_to))
+        if parts:
+            self._file(self._renumbered(parts))
 
     def _unsealed(self, frame: Frame, sealed_to: int | None) -> Frame:
         """The frame without the rows of sealed panes."""
@@ -123,17 +123,25 @@ class Tracker:
         self._sealed_reads += int(len(kept) - np.count_nonzero(kept))
         return frame if kept.all() else msgspec.structs.replace(frame, rows=frame.rows[kept])
 
-    def _renumbered(self, frame: Frame) -> Rows:
-        """A frame's rows under this tracker's own numbers (dtype FACT)."""
-        rows = np.zeros(len(frame.rows), FACT)
-        for name in frame.rows.dtype.names or ():
-            rows[name] = frame.rows[name]
+    def _renumbered(self, frames: Sequence[Frame]) -> Rows:
+        """The rows of some frames under this tracker's own numbers (dtype FACT)."""
+        theirs = joined([frame.rows for frame in frames], ROW)
+        rows = np.zeros(len(theirs), FACT)
+        for name in ROW.names or ():
+            rows[name] = theirs[name]
+        # All frames at once: in recovery they are many, and of a dozen rows each.
+        lengths = [len(frame.rows) for frame in frames]
         for name, index in (("brand", self._brands), ("source", self._sources), ("lang", self._langs),
                             ("model", self._models), ("rule", self._rules)):
-            rows[name] = index.numbers(getattr(frame.names, name))[frame.rows[name]]
+            lists = [getattr(frame.names, name) for frame in frames]
+            begins = np.array([0, *accumulate(map(len, lists))][:-1])
+            numbers = index.numbers(list(chain.from_iterable(lists)))
+            rows[name] = numbers[theirs[name] + np.repeat(begins, lengths)]
         return rows
 
     def _file(self, rows: Rows) -> None:
+        if not len(rows):
+            return
         order = np.argsort(rows["event"], kind="stable")
         rows = rows[order]
         panes = rows["event"] // PANE_MS
@@ -149,7 +157,8 @@ class Tracker:
         floors = joined(self._new_floors, FLOOR)
         self._new_floors = []
         floored = self._floors.add(floors)
-        touched = {pane: brands for pane, one in self._slices.items() if len(brands := one.brands_touched(floored))}
+        touched = {pane: brands for pane, one in self._slices.items()
+                   if (one.fresh or len(floored)) and len(brands := one.brands_touched(floored))}
         settled = Settling(self._brands.names, self._sources.names)
         settled.touched(touched.values())
         old = self._revoked(touched)
@@ -309,12 +318,7 @@ class Tracker:
         slices = [one for pane, one in self._slices.items() if first <= pane < after]
         some = brands.astype(np.uint32) if len(brands) < len(self._brands.names) else None
         picked = self._picked(slices, COUNTED, some)
-        brand, author = picked.column("brand"), picked.column("author")
-        order = np.argsort(author)
-        order = order[np.argsort(brand[order], kind="stable")]
-        brand, author = brand[order], author[order]
-        first_of = np.r_[True, (brand[1:] != brand[:-1]) | (author[1:] != author[:-1])][:len(brand)]
-        return np.bincount(brand[first_of], minlength=len(self._brands.names))
+        return distinct_authors(picked.column("brand"), picked.column("author"), len(self._brands.names))
 
     def _completeness(self, brands: Ints, after: int) -> dict[str, dict[int, float]]:
         """Window -> brand -> share of its usual mentions whose source was healthy, over the panes that are closed."""

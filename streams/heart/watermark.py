@@ -20,14 +20,15 @@ class Watermark:
 
     def __init__(self, partitions: int) -> None:
         self.marks: dict[int, int] = {}
-        self._partitions = partitions
+        self._silent = set(range(partitions))  # not heard of yet
         self.now_ms: int | None = None  # the watermark; None: not every partition has been heard of
 
     def update(self, marks: Iterable[Mark]) -> None:
         """Takes marks in any order, as often as they come."""
         for mark in marks:
             self.marks[mark.partition] = max(mark.mark_ms, self.marks.get(mark.partition, mark.mark_ms))
-        if all(partition in self.marks for partition in range(self._partitions)):
+        self._silent.difference_update(self.marks if self._silent else ())
+        if not self._silent:
             lowest = min(self.marks.values()) - GUARD_MS
             self.now_ms = lowest if self.now_ms is None else max(self.now_ms, lowest)
 

@@ -59,9 +59,15 @@ def loop(bench: Bench) -> Row:
                + "; ".join(one for one in said if one))
 
 
+def _short(what: str) -> str:
+    """Of a chain of coroutines the first that is none of the libraries' own."""
+    ours = [name for name in what.split(" > ") if not name.startswith(("Service.", "Recovery.", "Signal.", "Fetcher."))]
+    return ours[0] if ours else what.split(" > ", maxsplit=1)[0]
+
+
 def _worst(worker: str, stalls: list[Stall]) -> str:
     if not stalls:
         return ""
     longest = max(stalls, key=lambda one: one.longest_ms)
-    return (f"{worker} {longest.longest_ms:.0f} ms (`{longest.what}`), "
+    return (f"{worker} {longest.longest_ms:.0f} ms in `{_short(longest.what)}`, "
             f"{sum(one.late for one in stalls)} of {sum(one.beats for one in stalls)} beats 50 ms late")

@@ -6,6 +6,7 @@ import sys
 import time
 from statistics import quantiles
 
+from streams.agents.app import calm
 from streams.clock import Clock
 from streams.heart.window import WINDOWS, Reading
 from streams.metrics import Figures, Metrics, PulseCollector, Shown
@@ -37,6 +38,7 @@ def scrape(bench: Bench) -> Row:
     collector = PulseCollector(figures, metrics.listed, Clock())
     metrics.registry.register(collector)
     series = sum(len(family.samples) for family in collector.collect())
+    calm()  # as a worker is
     with Pages("127.0.0.1:0", metrics.registry, Health()) as pages:
         lags, times = asyncio.run(_lags(f"{pages.url}/metrics", bench.size(SCRAPES)))
     p99_ms = 1000 * quantiles(lags, n=100)[98]
