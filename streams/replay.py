@@ -40,8 +40,8 @@ async def read_back(
         bootstrap_servers=brokers,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        max_partition_fetch_bytes=8_000_000,
-        fetch_max_bytes=50_000_000,
+        max_partition_fetch_bytes=4_000_000,
+        fetch_max_bytes=8_000_000,  # an answer is taken in at one go: one of 50 MB holds the event loop for 75 ms
         retry_backoff_ms=200,
     )
     try:

@@ -152,7 +152,7 @@ def sums_of(rows: Rows, votes: Bools, copies: Bools) -> Sums:
 def distinct_authors(brand: npt.NDArray[np.uint32], author: Hashes, brands: int) -> Ints:
     """How many different authors each of the brands 0, 1, … has among these mentions.
 
-    Brand and author share one number, so that one sort of plain numbers does: ten times faster than by two keys. Of a
+    Brand and author share one number, so that one sort of plain numbers does: three times faster than two keys. Of a
     million authors of one of a thousand brands two are taken for one in one hour of 30,000.
 
     >>> distinct_authors(np.array([0, 2, 2, 2], np.uint32), np.array([7, 7, 7, 8], np.uint64), 3).tolist()

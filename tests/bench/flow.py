@@ -22,10 +22,8 @@ def post_to_metric(bench: Bench) -> Row:
         bench.capacity = kafka_to_kafka(bench)
     rate, seconds = SHARE * bench.capacity, max(bench.size(SECONDS), 5)
     settings = bench.topics()
-    with bench.worker("score", settings) as score, bench.worker("pulse", settings) as pulse, \
+    with bench.worker("score", settings), bench.worker("pulse", settings) as pulse, \
             Feed(settings, "bench", (SOURCE,), rules=Rules()) as feed, Ticking(feed, _now_ms):
-        score.wait(lambda page: page.count("denyut_partitions") > 0)
-        pulse.wait(lambda page: page.count("denyut_recovery_seconds_count") > 0)
         posts, began_s = bench.posts[:int(rate * seconds)], time.monotonic()
         for at, post in enumerate(posts):
             time.sleep(max(began_s + at / rate - time.monotonic(), 0.0))

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -80,9 +82,10 @@ class Bench:
 
     @contextmanager
     def worker(self, kind: str, settings: Settings, *, instant: bool = False) -> Iterator["Worker"]:
-        """A worker, from its start to its end; its stalls since it owned a partition are noted."""
+        """A worker, from when it is ready to its end; its stalls since it joined its group are noted."""
         worker = Worker(kind, settings, self.folder, instant)
         try:
+            worker.wait_ready()
             yield worker
             self.stalls.append(worker.end())
         finally:
@@ -103,7 +106,7 @@ class Worker:
                 [sys.executable, "-m", "tests.bench.worker", kind, str(self._notes), *(["instant"] if instant else [])],
                 cwd=ROOT, env=environ(settings, DENYUT_HTTP=self.url.removeprefix("http://")),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        self.owned_s = float("inf")  # epoch
+        self.owned_s = float("inf")  # when it joined its group, epoch
         self._page = Page("")
 
     def page(self) -> Page:
@@ -114,9 +117,26 @@ class Worker:
             self._page = Page.fetch(f"{self.url}/metrics")
         except OSError:
             return self._page
-        if self._page.count("denyut_partitions"):
-            self.owned_s = min(self.owned_s, time.time())
         return self._page
+
+    def wait_ready(self) -> None:
+        """Waits until it is a member of its group and has nothing left to read back. Costs it next to nothing."""
+        give_up = time.monotonic() + PATIENCE_S
+        while (missing := self._missing()) and time.monotonic() < give_up:
+            if "group:" not in missing:
+                self.owned_s = min(self.owned_s, time.time())
+            time.sleep(0.25)
+        self.owned_s = min(self.owned_s, time.time())
+
+    def _missing(self) -> str:
+        """What /readyz lacks; everything, while nobody answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5.0):  # noqa: S310  # our own worker
+                return ""
+        except urllib.error.HTTPError as error:
+            return str(error.read(), "utf-8")
+        except OSError:
+            return "group: it does not answer"
 
     def wait(self, until: Callable[[Page], bool], every_s: float = 0.5) -> Page:
         """Looks until a page says so. Each look costs the worker some ms, on a thread of its own."""
