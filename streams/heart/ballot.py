@@ -142,7 +142,7 @@ def _firsts(values: Hashes) -> Bools:
 def sums_of(rows: Rows, votes: Bools, copies: Bools) -> Sums:
     """The sums of one pane's counted rows."""
     scored = is_scored(rows)
-    value = _values(rows, votes)
+    value = values_of(rows, votes)
     label = rows["label"]
     columns = [label == at for at in range(4)] + [np.where(scored, rows["score"], 0), copies]
     columns += [votes & (label == at) for at in range(3)] + [value, value * value]
@@ -165,13 +165,14 @@ def distinct_authors(brand: npt.NDArray[np.uint32], author: Hashes, brands: int)
     return np.bincount((both[_changes(both)] >> (np.uint64(64) - bits)).astype(np.int64), minlength=brands)
 
 
-def _values(rows: Rows, votes: Bools) -> Ints:
-    """The value of each vote: the mean of the author's scores in this pane and hour, in 1/10,000; 0 for no vote."""
+def values_of(rows: Rows, votes: Bools) -> Ints:
+    """The value of each vote: the mean of the author's scores in its pane and hour, in 1/10,000; 0 for no vote."""
     value = np.zeros(len(rows), np.int64)
     scored = np.flatnonzero(is_scored(rows))
     if not len(scored):
         return value
-    author, _ = _hours(rows[scored], "author", _AUTHOR)
+    some = rows[scored]
+    author = _hours(some, "author", _AUTHOR)[0] ^ _mixed((some["event"] // PANE_MS).astype(np.uint64))
     order = np.argsort(author, kind="stable")
     starts = _changes(author[order])
     total = np.add.reduceat(rows["score"][scored][order].astype(np.int64), starts)

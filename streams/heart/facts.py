@@ -126,6 +126,16 @@ class Slice:
         """The winners at or above their floors."""
         return np.asarray(self.rows[self.rows["state"] & COUNTED != 0])
 
+    def known(self, floors: Floors, before_ms: int, grace_ms: int) -> Rows:
+        """What counted by the rows and floors that had arrived before a time. Not before what is fresh is resolved.
+
+        Before the pane's end + delay this is what was on time: whatever comes later corrects figures and never this.
+        """
+        rows = self.rows[self.rows["arrival"] < before_ms]
+        rows = rows[_starts(rows, "id", "brand", "event")]  # of an identity the winner stands first
+        before_ms = min(before_ms, end_ms(self.pane) + grace_ms)
+        return np.asarray(rows[rows["rev"] >= floors.lowest(rows["id"], rows["arrival"] - grace_ms, before_ms)])
+
     def nbytes(self) -> int:
         """The memory that the facts take."""
         return int(self.rows.nbytes + self.sums.nbytes)

@@ -46,6 +46,10 @@ class Wellness:
         """Whether any source has a sick pane within the last day."""
         return any(self._sick.values())
 
+    def sick(self, first: int, after: int) -> frozenset[str]:
+        """The sources that were sick in one of the panes [first, after)."""
+        return frozenset(source for source, panes in self._sick.items() if any(first <= pane < after for pane in panes))
+
     def share(self, source: str, first: int, after: int) -> float:
         """The share of the panes [first, after) in which the source was healthy."""
         sick = self._sick.get(source)

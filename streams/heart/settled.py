@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from streams.heart.facts import FACT, Verdicts
 from streams.heart.frame import LABELS
+from streams.heart.incident import Swing
 from streams.heart.notice import MentionsRead
 from streams.heart.pane import FIELDS, Rows, Sums, add, joined
 
@@ -25,6 +26,7 @@ class Settled:
     event_ms: Ints
     arrival_ms: Ints
     changed: frozenset[str]
+    swings: tuple[Swing, ...] = ()  # the steps of incidents, in the order of their minutes
 
 
 class Settling:
@@ -35,6 +37,7 @@ class Settling:
         self._verdicts: list[Verdicts] = []
         self._closed: list[Sums] = []
         self._touched: set[int] = set()
+        self._swings: list[Swing] = []
 
     def touched(self, brands: Iterable[Numbers]) -> None:
         for some in brands:
@@ -46,6 +49,9 @@ class Settling:
     def closed(self, sums: Sums) -> None:
         self._closed.append(sums)
 
+    def told(self, swings: Iterable[Swing]) -> None:
+        self._swings.extend(swings)
+
     def done(self, sealed: int, floors: int, everything: bool) -> Settled:
         seen = joined([v.seen for v in self._verdicts], FACT)
         all_of = self._verdicts
@@ -53,7 +59,7 @@ class Settling:
                               sum(v.superseded for v in all_of), sum(v.removed for v in all_of), sealed, floors)
         changed = frozenset(self._brands if everything else (self._brands[brand] for brand in self._touched))
         times = seen["event"].copy(), seen["arrival"].copy()
-        return Settled(counts, self._counted(seen), self._votes(), *times, changed)
+        return Settled(counts, self._counted(seen), self._votes(), *times, changed, tuple(self._swings))
 
     def _counted(self, seen: Rows) -> tuple[tuple[str, str, str, int], ...]:
         kind = (seen["brand"].astype(np.int64) * 256 + seen["source"]) * 4 + seen["label"]

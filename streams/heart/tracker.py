@@ -8,10 +8,12 @@
        rows come in · figures show    closed: its votes and     sealed: only sums are kept
                                       health are settled
     readings()       what the windows say now
+    standing()       how every brand stands: its open incidents, and the smallest swing that could be seen
 
 The state is a set of facts, so any order, any repetition and any restart that reads the log again give the same
-figures. Panes inside the grace keep their rows; sealed ones only their sums.
-Knows nothing of Kafka, clocks, metrics or swings.
+figures, and the same steps of the same swings: `watch` is told of each minute as its last pane closes, of what was on
+time and nothing else. Panes inside the grace keep their rows; sealed ones only their sums.
+Knows nothing of Kafka, clocks, metrics, or how a swing is found.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,13 +24,30 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streams.heart.ballot import Outcome, Voted, distinct_authors, keys_of, sums_of, tally
+from streams.heart.ballot import HOUR_MS, Outcome, Voted, distinct_authors, keys_of, sums_of, tally, values_of
+from streams.heart.explain import MOST, Evidence, Voice
 from streams.heart.facts import COPY, COUNTED, FACT, VOTED, Floors, Slice, is_scored
-from streams.heart.frame import FLOOR, ROW, Frame, unpack
+from streams.heart.frame import FLOOR, LABELS, ROW, Frame, unpack
 from streams.heart.health import Usual, Wellness
+from streams.heart.incident import Standing, Swing
+from streams.heart.minute import MINUTE_MS, minute_of
 from streams.heart.names import Index
-from streams.heart.pane import DAY_PANES, MINUTE, PANE_MS, Minutes, Rows, Sums, add, dense, joined
+from streams.heart.pane import (
+    DAY_PANES,
+    MINUTE,
+    NOTHING,
+    PANE_MS,
+    UNIT,
+    Minutes,
+    Rows,
+    Sums,
+    add,
+    dense,
+    end_ms,
+    joined,
+)
 from streams.heart.settled import Settled, Settling
+from streams.heart.watch import Names, Watch, Window
 from streams.heart.watermark import Watermark
 from streams.heart.window import WINDOWS, Reading, reading
 
@@ -71,6 +90,9 @@ class Tracker:
         self._minutes = Minutes()
         self._voted = Voted()
         self._usual = Usual()
+        self._watch = Watch(Names(self._brands.names, self._sources.names, self._langs.names))
+        self._voted_on_time = Voted()
+        self._minute: int | None = None  # the first that the watch was not told of
         self._closed_to: int | None = None  # panes before it are closed: their votes stand in self._voted
         self._sealed_to: int | None = None  # panes before it are sealed: no rows, only sums
         self._judged_from: int | None = None  # the first pane whose sources' health is judged
@@ -165,8 +187,9 @@ class Tracker:
         for pane in sorted(touched):
             settled.resolved(self._slices[pane].resolve(self._floors, self._times.grace_ms))
         self._revote(touched, old)
-        for closed in self._close():
-            settled.closed(closed)
+        closed, swings = self._close()
+        settled.closed(closed)
+        settled.told(swings)
         self._seal()
         sealed, self._sealed_reads = self._sealed_reads, 0
         return settled.done(sealed, len(floors), self._note_present())
@@ -229,20 +252,37 @@ class Tracker:
                 self._whole.pop(one.pane // MINUTE, None)
                 _sum_up(one)
 
-    def _close(self) -> list[Sums]:
-        """Closes panes: their votes are remembered apart, and their sources' health is judged."""
+    def _close(self) -> tuple[Sums, list[Swing]]:
+        """Closes panes: their votes are remembered apart, their sources' health is judged, the watch is told."""
         after = self._watermark.passed(self._times.delay_ms)
         if after is None:
-            return []
+            return NOTHING, []
         first = min(self._slices, default=after) if self._closed_to is None else self._closed_to
-        for pane in range(max(self._judged_to or self._judged_from or after, after - DAY_PANES), after):
-            self._wellness.close(pane, self._times.delay_ms)
+        if self._minute is None:
+            self._minute = min(first, after) // MINUTE
+        swings: list[Swing] = []
+        judged = max(self._judged_to or self._judged_from or after, after - DAY_PANES)
+        for pane in range(min(judged, self._minute * MINUTE), after):
+            if pane >= judged:
+                self._wellness.close(pane, self._times.delay_ms)
+            if (pane + 1) // MINUTE > self._minute:
+                swings += self._tell(self._minute)
+                self._minute += 1
         self._judged_to = after
         closing = [one for pane, one in sorted(self._slices.items()) if first <= pane < after]
         if closing:
             self._voted.add(keys_of(self._picked(closing, VOTED, None).rows()))
         self._closed_to = after if self._closed_to is None else max(after, self._closed_to)
-        return [one.sums for one in closing]
+        return add(one.sums for one in closing), swings
+
+    def _tell(self, number: int) -> list[Swing]:
+        """Tells the watch of a minute whose last pane has closed."""
+        panes = range(number * MINUTE, (number + 1) * MINUTE)
+        held = _Held(self._slices, self._floors, self._times, number)
+        minute = minute_of(number, joined([held.on_time(pane) for pane in panes], FACT), self._voted_on_time)
+        self._voted_on_time.forget(panes.stop)
+        sick = self._sources.known(self._wellness.sick(panes.start, panes.stop))
+        return self._watch.step(minute, frozenset(sick.tolist()), held)
 
     def _seal(self) -> None:
         """Seals panes, then forgets what no pane can need any more; in this order within one step of the watermark."""
@@ -313,6 +353,29 @@ class Tracker:
             for brand in asked.tolist() for window in WINDOWS
         ]
 
+    # Swings.
+
+    def standing(self) -> dict[str, Standing]:
+        """How every brand stands that was ever mentioned in time."""
+        return self._watch.standing()
+
+    def open_swings(self) -> tuple[Swing, ...]:
+        """The last step of every incident that goes on."""
+        return self._watch.open()
+
+    def evidence(self, swing: Swing) -> Evidence:
+        """Which posts to read to explain a swing: of those that count now, and that have a vote."""
+        brands = self._brands.known([swing.brand]).astype(np.uint32)
+        picked = self._picked([self._slices[pane] for pane in sorted(self._slices)], VOTED, brands)
+        rows = picked.rows() if len(brands) else np.zeros(0, FACT)
+        rows = rows[rows["event"] < swing.at_ms]
+        label = LABELS.index("negative" if swing.direction == "down" else "positive")
+        since = rows["event"] >= swing.onset_ms
+        polar = rows["label"] == label
+        lately = ~since & (rows["event"] >= swing.onset_ms - HOUR_MS)
+        share = int((since & polar).sum()) / max(int(since.sum()), 1)
+        return Evidence(_voices(rows[since & polar]), _voices(rows[lately & polar]), share)
+
     def _authors(self, first: int, after: int, brands: Ints) -> Ints:
         """Distinct authors of these brands, by brand, in the panes that still have their rows."""
         slices = [one for pane, one in self._slices.items() if first <= pane < after]
@@ -341,7 +404,58 @@ class Tracker:
     def nbytes(self) -> int:
         """The memory of the facts, sums and votes held, in bytes."""
         minutes = sum(part.nbytes for _, part in self._minutes.held())
-        return sum(one.nbytes() for one in self._slices.values()) + self._voted.nbytes() + minutes
+        voted = self._voted.nbytes() + self._voted_on_time.nbytes()
+        return sum(one.nbytes() for one in self._slices.values()) + voted + minutes
+
+
+class _Held(NamedTuple):
+    """The rows that the watch may ask for, at the minute `number`. As far back as every reader still has them."""
+
+    slices: dict[int, Slice]
+    floors: Floors
+    times: Times
+    number: int
+
+    @property
+    def first(self) -> int:
+        return self.number + 2 - max((self.times.grace_ms - self.times.delay_ms) // MINUTE_MS, 1)
+
+    def on_time(self, pane: int) -> Rows:
+        return self._known(pane, end_ms(pane) + self.times.delay_ms)
+
+    def _known(self, pane: int, before_ms: int) -> Rows:
+        one = self.slices.get(pane)
+        return np.zeros(0, FACT) if one is None else one.known(self.floors, before_ms, self.times.grace_ms)
+
+    def said(self, brand: int, first: int, after: int) -> Rows:
+        """See `watch.Held`."""
+        return self._scored(brand, range(max(first, self.first) * MINUTE, after * MINUTE), 0)
+
+    def remaining(self, brand: int, first: int, after: int, known_ms: int) -> Window | None:
+        """See `watch.Held`."""
+        if first < self.first:
+            return None
+        panes = range(first * MINUTE, after * MINUTE)
+        both = [self._scored(brand, panes, since) for since in (0, known_ms + self.times.delay_ms)]
+        votes = [tally(rows).votes for rows in both]
+        totals = [int(values_of(rows, some).sum()) for rows, some in zip(both, votes, strict=True)]
+        then, left = (int(np.count_nonzero(some)) for some in votes)
+        return Window(then, totals[0], left, totals[1])
+
+    def _scored(self, brand: int, panes: range, known_ms: int) -> Rows:
+        parts = []
+        for pane in panes:
+            if pane in self.slices:
+                rows = self._known(pane, max(known_ms, end_ms(pane) + self.times.delay_ms))
+                parts.append(rows[(rows["brand"] == brand) & is_scored(rows)])
+        return joined(parts, FACT)
+
+
+def _voices(rows: Rows) -> tuple[Voice, ...]:
+    """At most 400 of these rows, those of the smallest hashes."""
+    rows = rows[np.argsort(rows["id"], kind="stable")][:MOST]
+    columns = [rows[name].tolist() for name in ("partition", "offset", "id", "author", "dup", "score", "rev")]
+    return tuple(Voice._make((*where, score / UNIT, rev)) for *where, score, rev in zip(*columns, strict=True))
 
 
 class _Picked(NamedTuple):

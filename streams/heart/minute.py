@@ -1,0 +1,96 @@
+"""Minute: what the detector is told of sixty seconds. Six panes, closed, and only what was on time.
+
+A late post, an edit or a removal after the close corrects figures, never history: the same records make the same
+minutes, whoever reads them and whenever. Votes are cast among on-time mentions alone, with a memory of their own.
+Sums are whole numbers; x is a score in 1/10,000.
+Knows nothing of windows, levels, slices or why it is asked.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.heart.ballot import Voted, keys_of, tally, values_of
+from streams.heart.facts import Bools, is_scored
+from streams.heart.pane import Rows, grouped
+
+MINUTE_MS = 60_000
+Ints = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint32]
+
+
+class Segments(NamedTuple):
+    """Votes by brand, source and language. `key` (m), rising: see `segment_key`; `sums` (m, 2): count and sum of x."""
+
+    key: Ints
+    sums: Ints
+
+
+class Minute(NamedTuple):
+    """The sums of the brands that were mentioned in one minute.
+
+    `brand` (k): each once, rising. `votes`, `raw` (k, 4): count and sums of x, x^2, x^3, of votes and of all scored
+    mentions. `mentions` (k): abstentions included; `copies` (k): whose text had had its vote. `rulers` (k, 2): the
+    lowest and the highest (model, rule) by which the brand's mentions came about, as one number; they differ where two
+    were at work.
+    """
+
+    number: int
+    brand: Numbers
+    votes: Ints
+    raw: Ints
+    mentions: Ints
+    copies: Ints
+    rulers: Ints
+    segments: Segments
+
+
+def segment_key(brand: Ints, source: Ints, lang: Ints) -> Ints:
+    """Brand, source and language as one number; `segment_of` takes it apart."""
+    return (brand << 16) | (source << 8) | lang
+
+
+def segment_of(key: int) -> tuple[int, int, int]:
+    """Brand, source and language of a key.
+
+    >>> segment_of(int(segment_key(np.array([7]), np.array([2]), np.array([1]))[0]))
+    (7, 2, 1)
+    """
+    return key >> 16, key >> 8 & 255, key & 255
+
+
+def minute_of(number: int, rows: Rows, voted: Voted) -> Minute:
+    """The minute of these on-time rows (dtype FACT, any order); its voters are added to `voted`."""
+    votes, copies = tally(rows, voted)
+    if votes.any():
+        voted.add(keys_of(rows[votes]))
+    value = values_of(rows, votes)
+    scored = is_scored(rows)
+    score = np.where(scored, rows["score"], 0).astype(np.int64)
+    columns = [votes, value, value**2, value**3, scored, score, score**2, score**3, np.ones(len(rows), np.int64),
+               copies]
+    brand, sums = grouped(rows["brand"], np.stack(columns, axis=1).astype(np.int64))
+    sums = sums.astype(np.int64)
+    counts = sums[:, 8], sums[:, 9]
+    return Minute(number, brand, sums[:, :4], sums[:, 4:8], *counts, _rulers(rows), _segments(rows, votes, value))
+
+
+def _rulers(rows: Rows) -> Ints:
+    """For each brand, rising, the lowest and the highest ruler."""
+    if not len(rows):
+        return np.zeros((0, 2), np.int64)
+    order = np.argsort(rows["brand"], kind="stable")
+    brand = rows["brand"][order]
+    ruler = (rows["model"].astype(np.int64) << 16 | rows["rule"])[order]
+    starts = np.flatnonzero(np.r_[True, brand[1:] != brand[:-1]])
+    return np.stack([np.minimum.reduceat(ruler, starts), np.maximum.reduceat(ruler, starts)], axis=1)
+
+
+def _segments(rows: Rows, votes: Bools, value: Ints) -> Segments:
+    some = rows[votes]
+    key = segment_key(*(some[name].astype(np.int64) for name in ("brand", "source", "lang")))
+    keys, place = np.unique(key, return_inverse=True)
+    sums = np.zeros((len(keys), 2), np.int64)
+    np.add.at(sums, place, np.stack([np.ones(len(some), np.int64), value[votes]], axis=1))
+    return Segments(keys, sums)

@@ -1,0 +1,444 @@
+"""Swing: has opinion moved? Closed minutes in, turns out.
+
+    minute t ──▶ statistic ──▶ fire? ──▶ over? ──▶ learn from minute t - 60
+                 (windows of 2, 5, 15, 45 and 120 minutes, all ending now)
+
+A mean of n votes moves by chance with sigma / sqrt(n), and public mood has weather of its own besides. For each window
+the detector holds its mean against the level of the last days and asks how many standard deviations lie between; the
+variance adds sampling error, skew, the weather that this brand showed over windows of this length (tau), and how little
+the level itself is known. A swing fires when two minutes in a row are hot. What the baseline has not yet seen of a
+swing, it never sees; it goes on learning, an hour behind, once the swing is over. One that lasts half a day is the new
+normal.
+
+All series of a detector step together, and none knows of another: a series gives the same turns alone, beside others,
+and after `restore(snapshot())`. An untested minute (its sources were sick) is neither tested nor learned: no run of hot
+minutes goes through it, and a swing does not come nearer to its end by it. Pure: no clock, no chance; sums are whole
+numbers, so minutes that are equal give equal turns.
+`tests/slow_swing.py` says the same a second time, slowly, one series at a time.
+Knows nothing of brands, votes, authors, or what a series means.
+"""
+
+import math
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.heart.errors import BrokenPromise
+from streams.heart.pane import UNIT
+
+RING = 120  # minutes held: the longest window
+DAY = 1440
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+_SCALE = np.array([1.0, UNIT, UNIT**2, UNIT**3])
+
+
+class Knobs(NamedTuple):
+    """What may be set. Times in minutes, variances and effects in units of mood."""
+
+    windows: tuple[int, ...] = (2, 5, 15, 45, 120)
+    threshold: float = 4.5  # h; 5.0 is quiet, 4.0 sensitive
+    floor: float = 0.06  # the smallest effect that is a swing
+    votes: int = 20  # the fewest that a window needs
+    persistence: int = 2
+    recency: float = 0.5  # so much of it must show in the next shorter window,
+    recency_votes: int = 5  # unless that holds fewer votes
+    lag: int = 60
+    clear: int = 15
+    cooldown: int = 60
+    new_normal: int = 720
+    warm_up: int = 360  # minutes with votes
+    tau0: float = 0.02  # weather, sd: expected,
+    tau_floor: float = 0.012  # at least,
+    tau_weight: float = 720.0  # weight of the expectation at first,
+    tau_least: float = 30.0  # and for ever
+    variance: float = 0.45
+    variance_weight: float = 50.0
+    level_sd: float = 0.006  # the level is never known better
+    level_sure: float = 400.0  # precision from which on its input is winsorised,
+    winsor: float = 4.0  # at so many sd
+    half_level: float = 480.0
+    half_variance: float = 4320.0
+    half_profile: float = 10080.0
+
+
+class Turn(NamedTuple):
+    """Something began or ended in one series. `minute`, `onset`: minute numbers; moods from -1 to 1.
+
+    `kind`: fired, over, new normal, new ruler. `d`: mean of the leading window (`window` minutes, `n` votes) less
+    `usual`, and `variance` that of d, `weather` the tau in it; at the end those of the window that was watched. `age`:
+    minutes since it fired; `peak`: the largest d, by size, of the window that fired.
+    """
+
+    series: int
+    minute: int
+    kind: str
+    sign: int
+    window: int
+    z: float
+    d: float
+    n: int
+    usual: float
+    variance: float
+    weather: float
+    onset: int
+    age: int
+    peak: float
+
+
+class Stats(NamedTuple):
+    """What the windows say at one minute. Arrays (series) or (series, windows)."""
+
+    sigma2: Floats
+    skew: Floats  # third moment over variance
+    level: Floats
+    profile: Floats
+    mu: Floats
+    level_variance: Floats
+    tau2: Floats
+    n: Floats
+    d: Floats
+    variance: Floats
+    z: Floats
+
+
+# The state of a series: name, type, shape, at first. One table for growing, snapshot and restore.
+_STATE: tuple[tuple[str, str, str, float], ...] = (
+    ("level_sum", "f8", "", 0.0), ("precision", "f8", "", 0.0),
+    ("v0", "f8", "", math.nan), ("v1", "f8", "", math.nan), ("v3", "f8", "", 0.0),
+    ("tau_sum", "f8", "w", math.nan), ("tau_weight", "f8", "w", math.nan),
+    ("profile_sum", "f8", "h", 0.0), ("profile_weight", "f8", "h", 0.0),
+    ("on", "i1", "", 0), ("fired_by", "i1", "", 0), ("run_sign", "i1", "", 0), ("run", "i4", "", 0),
+    ("age", "i4", "", 0), ("low", "i4", "", 0), ("seen", "i8", "", 0), ("until", "i8", "2", -(2**62)),
+    ("onset", "i8", "", 0), ("peak", "f8", "", 0.0), ("hushed", "i8", "", -(2**62)),
+    ("clean", "?", "r", 0), ("ring", "i8", "r4", 0), ("window", "i8", "w2", 0),
+)
+_LEAD = struct.Struct("<4sHHqq")
+_MAGIC, _VERSION = b"DNYS", 1
+
+
+class Detector:
+    """All series of one owner. `step` them minute by minute."""
+
+    def __init__(self, knobs: Knobs | None = None, series: int = 0) -> None:
+        self.knobs = knobs or Knobs()
+        self.series = 0
+        self.minute: int | None = None  # the last one stepped
+        self._windows = np.array(self.knobs.windows)
+        self._view = next(at for at, width in enumerate(self.knobs.windows) if width >= 15)
+        self._of: dict[str, npt.NDArray[Any]] = {}
+        self._stats: Stats | None = None
+        self.learned: Bools = np.zeros(0, np.bool_)  # whose level took the minute in that was due at the last step
+        for name, kind, shape, _ in _STATE:
+            self._of[name] = np.zeros((0, *self._shape(shape)), kind)
+        self.grow(series)
+
+    def _shape(self, said: str) -> tuple[int, ...]:
+        windows = len(self.knobs.windows)
+        return {"": (), "w": (windows,), "h": (24,), "2": (2,), "r": (RING,), "r4": (RING, 4), "w2": (windows, 2)}[said]
+
+    def grow(self, series: int) -> None:
+        """Adds fresh series at the end, until there are so many."""
+        knobs, more = self.knobs, series - self.series
+        if more <= 0:
+            return
+        first = {"v0": knobs.variance_weight, "v1": knobs.variance * knobs.variance_weight,
+                 "tau_sum": knobs.tau_weight * knobs.tau0**2, "tau_weight": knobs.tau_weight}
+        for name, kind, shape, at_first in _STATE:
+            fresh = np.full((more, *self._shape(shape)), first.get(name, at_first), kind)
+            self._of[name] = np.concatenate([self._of[name], fresh])
+        self.series = series
+        self._stats = None
+
+    # One minute.
+
+    def step(self, minute: int, sums: Ints, tested: Bools) -> list[Turn]:
+        """Takes a closed minute; returns what turned in it, by series.
+
+        `sums`: (series, 4), the count, and the sums of x, x^2, x^3 of its votes, x in 1/10,000. `tested`: (series).
+        Minutes come one after the other; raises `BrokenPromise` for another.
+        """
+        if self.minute is not None and minute != self.minute + 1:
+            raise BrokenPromise(f"minute {minute} after {self.minute}")
+        self.minute = minute
+        self._push(minute, sums)
+        self._stats = stats = self._statistic(minute)
+        turns = self._fire(minute, stats, tested)
+        of = self._of
+        of["clean"][:, minute % RING] = tested & (of["on"] == 0) & (of["hushed"] <= minute)
+        for turn in turns:
+            if turn.kind == "fired":  # un-learning: what the baseline has not yet seen of it, it never sees
+                of["clean"][turn.series, np.arange(minute - self.knobs.lag, minute + 1) % RING] = False
+        turns += self._end(minute, stats, tested, {turn.series for turn in turns if turn.kind == "fired"})
+        for at in np.flatnonzero(of["hushed"] == minute).tolist():
+            self._adopt(at, stats)
+        self._learn(minute, stats, sums)
+        return sorted(turns, key=lambda turn: turn.series)
+
+    def hush(self, series: int) -> None:
+        """From the next minute on another ruler measures this series: a swing ends, nothing fires for 120 minutes, and
+        then their mean is the level. A new ruler is not a swing.
+        """
+        if self.minute is not None:
+            self._of["hushed"][series] = self.minute + 1 + RING
+
+    def calm(self, series: int) -> None:
+        """The swing of this series is over: what it rested on is gone."""
+        of = self._of
+        of["until"][series, 0 if of["on"][series] < 0 else 1] = int(self.minute or 0) + self.knobs.cooldown
+        of["on"][series] = 0
+
+    def standing(self, series: int) -> Turn:
+        """The swing that a series is in, as its leading window sees it now."""
+        assert self._stats is not None
+        return self._turn(series, self._stats, "fired", int(self._of["fired_by"][series]))
+
+    def _push(self, minute: int, sums: Ints) -> None:
+        """The ring and the windows' sums, both exact."""
+        ring, window = self._of["ring"], self._of["window"]
+        for at, width in enumerate(self.knobs.windows):
+            gone = ring[:, (minute - width) % RING, :2]
+            window[:, at] += sums[:, :2] - gone
+        ring[:, minute % RING] = sums
+
+    def _statistic(self, minute: int) -> Stats:
+        of, knobs = self._of, self.knobs
+        sigma2 = of["v1"] / of["v0"]
+        skew = of["v3"] / of["v0"] / sigma2
+        known = of["precision"] > 0
+        level = np.where(known, of["level_sum"] / np.where(known, of["precision"], 1.0), 0.0)
+        level_variance = np.where(known, 1.0 / np.where(known, of["precision"], 1.0), 1.0)
+        profile = self._profile(minute)
+        mu = level + profile
+        tau2 = np.maximum(of["tau_sum"] / of["tau_weight"], knobs.tau_floor**2)
+        n = of["window"][:, :, 0].astype(np.float64)
+        some = n > 0
+        least = np.where(some, n, 1.0)
+        d = np.where(some, of["window"][:, :, 1] / UNIT / least - mu[:, None], 0.0)
+        g = np.maximum(np.sign(d) * skew[:, None], 0.0)
+        variance = (sigma2[:, None] + np.abs(d) * g / 3) / least + tau2 + level_variance[:, None]
+        return Stats(sigma2, skew, level, profile, mu, level_variance, tau2, n, d, variance, d / np.sqrt(variance))
+
+    def _profile(self, minute: int) -> Floats:
+        """The hour of day's own part, linear between the hours' centres; (series)."""
+        place = minute % DAY - 30
+        low, share = place // 60 % 24, place % 60 / 60
+        high = (low + 1) % 24
+        cell = self._of["profile_sum"][:, [low, high]] / (self._of["profile_weight"][:, [low, high]] + 120.0)
+        return np.asarray(cell[:, 0] * (1 - share) + cell[:, 1] * share)
+
+    def _fire(self, minute: int, stats: Stats, tested: Bools) -> list[Turn]:
+        of, knobs = self._of, self.knobs
+        z = np.where(self._eligible(stats), stats.z, 0.0)
+        lead = np.argmax(np.abs(z), axis=1)
+        best = np.take_along_axis(z, lead[:, None], axis=1)[:, 0]
+        sign = np.sign(best).astype(np.int8)
+        hot = (np.abs(best) >= knobs.threshold) & tested & (of["hushed"] <= minute)
+        of["run"] = np.where(hot, np.where(sign == of["run_sign"], of["run"] + 1, 1), 0).astype(np.int32)
+        of["run_sign"] = np.where(hot, sign, 0).astype(np.int8)
+        free = np.where(sign < 0, of["until"][:, 0], of["until"][:, 1]) <= minute
+        turns = []
+        for at in np.flatnonzero(hot & (of["run"] >= knobs.persistence) & (sign != of["on"]) & free).tolist():
+            if of["on"][at]:
+                turns.append(self._turn(at, stats, "over", self._watched(at)))
+            of["on"][at], of["fired_by"][at] = sign[at], lead[at]
+            of["age"][at] = of["low"][at] = 0
+            of["onset"][at] = self._onset(at, minute, stats)
+            of["peak"][at] = stats.d[at, lead[at]]
+            turns.append(self._turn(at, stats, "fired", int(lead[at])))
+        return turns
+
+    def _eligible(self, stats: Stats) -> Bools:
+        """Which windows may speak: votes and effect enough, a warm baseline, and it goes on; (series, windows)."""
+        knobs = self.knobs
+        shows = np.ones(stats.d.shape, np.bool_)
+        shorter = stats.d[:, :-1] * np.sign(stats.d[:, 1:]) >= knobs.recency * np.abs(stats.d[:, 1:])
+        shows[:, 1:] = (stats.n[:, :-1] < knobs.recency_votes) | shorter
+        return np.asarray((stats.n >= knobs.votes) & (np.abs(stats.d) >= knobs.floor) & shows & self.ready[:, None])
+
+    def _end(self, minute: int, stats: Stats, tested: Bools, fired: set[int]) -> list[Turn]:
+        of, knobs = self._of, self.knobs
+        turns = []
+        for at in np.flatnonzero(of["on"]).tolist():
+            if at in fired:
+                continue
+            sign, view = int(of["on"][at]), self._watched(at)
+            led = float(stats.d[at, of["fired_by"][at]])
+            if led * sign > of["peak"][at] * sign:
+                of["peak"][at] = led
+            of["age"][at] += 1
+            if tested[at]:
+                z, d = float(stats.z[at, view]), float(stats.d[at, view])
+                is_low = abs(z) < knobs.threshold / 2 or abs(d) < knobs.floor / 2 or np.sign(z) != sign
+                of["low"][at] = of["low"][at] + 1 if is_low else 0
+            new_normal, new_ruler = of["age"][at] >= knobs.new_normal, of["hushed"][at] > minute
+            if of["low"][at] >= knobs.clear or new_normal or new_ruler:
+                kind = "new ruler" if new_ruler else "new normal" if new_normal else "over"
+                turns.append(self._turn(at, stats, kind, view))
+                of["until"][at, 0 if sign < 0 else 1] = minute + knobs.cooldown
+                of["on"][at] = 0
+                if kind == "new normal":
+                    self._adopt(at, stats)
+        return turns
+
+    def _watched(self, at: int) -> int:
+        """The window by which an active swing is followed: the one that fired, but at least 15 minutes."""
+        return max(int(self._of["fired_by"][at]), self._view)
+
+    def _adopt(self, at: int, stats: Stats) -> None:
+        """A new normal: the mean of the longest window is the level from now on."""
+        n, s = self._of["window"][at, -1].tolist()
+        if n:
+            self._of["precision"][at] = self.knobs.level_sure
+            self._of["level_sum"][at] = self.knobs.level_sure * (s / UNIT / n - float(stats.profile[at]))
+
+    def _turn(self, at: int, stats: Stats, kind: str, window: int) -> Turn:
+        of = self._of
+        return Turn(at, int(self.minute or 0), kind, int(of["on"][at]), self.knobs.windows[window],
+                    float(stats.z[at, window]), float(stats.d[at, window]), int(stats.n[at, window]),
+                    float(stats.mu[at]), float(stats.variance[at, window]), math.sqrt(float(stats.tau2[at, window])),
+                    int(of["onset"][at]), int(of["age"][at]), float(of["peak"][at]))
+
+    def _onset(self, at: int, minute: int, stats: Stats) -> int:
+        """The minute after the last reset of a CUSUM over the ring, drift half the effect of the last ten minutes.
+
+        Page 1954. Error: see the table of `make swings-full`.
+        """
+        minutes = np.arange(minute - RING + 1, minute + 1)
+        n, s = self._of["ring"][at, minutes % RING, :2].T.astype(np.float64)
+        weight = np.where(n > 0, 1.0 / (stats.sigma2[at] / np.maximum(n, 1.0) + 0.015**2), 0.0)
+        x = s / UNIT / np.maximum(n, 1.0)
+        mu, sign = float(stats.mu[at]), float(self._of["on"][at])
+        lately = float(np.cumsum(weight[-10:] * x[-10:])[-1]) / max(float(np.cumsum(weight[-10:])[-1]), 1e-9)
+        drift = max(sign * (lately - mu), 0.04) / 2
+        total = np.concatenate([[0.0], np.cumsum(weight * (sign * (x - mu) - drift))])
+        lowest = RING - int(np.argmin(total[::-1]))  # of equals the last
+        return int(minutes[0]) + min(lowest, RING - 1)
+
+    # Learning, an hour behind.
+
+    def _learn(self, minute: int, stats: Stats, sums: Ints) -> None:
+        of, then = self._of, minute - self.knobs.lag
+        n, s, q, c = (of["ring"][:, then % RING] / _SCALE).T
+        quiet = of["clean"][:, then % RING] & (of["on"] == 0)
+        has = quiet & (n > 0)
+        self.learned = quiet
+        least = np.where(n > 0, n, 1.0)
+        x = s / least
+        sampling = stats.sigma2 / least
+        self._learn_level(then, stats, has, x, sampling)
+        self._learn_variance(has & (n > 1), least, x, (s, q, c))
+        self._learn_weather(stats, quiet & self.ready)
+        of["seen"] += sums[:, 0] > 0
+
+    def _learn_level(self, then: int, stats: Stats, has: Bools, x: Floats, sampling: Floats) -> None:
+        of, knobs = self._of, self.knobs
+        fade, fade_profile = 0.5 ** (1 / knobs.half_level), 0.5 ** (24 / knobs.half_profile)
+        usual, weather = self._profile(then), stats.tau2[:, 0]
+        clip = knobs.winsor * np.sqrt(sampling + weather + stats.level_variance)
+        sure = of["precision"] >= knobs.level_sure
+        r = x - usual - stats.level
+        r = np.where(sure, np.clip(r, -clip, clip), r)
+        w = np.where(has, 1.0 / (sampling + weather), 0.0)
+        hour = then % DAY // 60
+        wide = clip + np.abs(usual)
+        ws = np.where(has, 1.0 / (1.0 + sampling / 0.02**2), 0.0)
+        off = np.where(sure, np.clip(x - stats.level, -wide, wide), 0.0)
+        of["profile_sum"][:, hour] = fade_profile * of["profile_sum"][:, hour] + ws * off
+        of["profile_weight"][:, hour] = fade_profile * of["profile_weight"][:, hour] + ws
+        total = fade * of["level_sum"] + w * (stats.level + r)
+        precision = fade * of["precision"] + w
+        scale = np.minimum(1.0, 1.0 / knobs.level_sd**2 / np.maximum(precision, 1e-300))
+        of["level_sum"], of["precision"] = total * scale, precision * scale
+
+    def _learn_variance(self, has: Bools, n: Floats, x: Floats, moments: tuple[Floats, Floats, Floats]) -> None:
+        of, knobs = self._of, self.knobs
+        s, q, c = moments
+        fade = 0.5 ** (1 / knobs.half_variance)
+        v0 = fade * of["v0"] + np.where(has, n - 1, 0.0)
+        v1 = fade * of["v1"] + np.where(has, np.maximum(q - s * s / n, 0.0), 0.0)
+        of["v3"] = fade * of["v3"] + np.where(has, c - 3 * x * q + 2 * n * x * x * x, 0.0)
+        short = np.maximum(knobs.variance_weight - v0, 0.0)  # the prior comes back where little is seen
+        of["v0"] = v0 + short
+        of["v1"] = np.maximum(v1 + knobs.variance * short, 0.05 * of["v0"])
+
+    def _learn_weather(self, stats: Stats, has: Bools) -> None:
+        """tau: what the windows' means move beyond sampling error and an uncertain level, each window its own."""
+        of, knobs = self._of, self.knobs
+        fade, expected = 0.5 ** (1 / knobs.half_variance), knobs.tau0**2
+        least = np.where(stats.n > 0, stats.n, 1.0)
+        sampling = stats.sigma2[:, None] / least
+        share = expected / (expected + sampling)
+        w = np.where(has[:, None] & (stats.n > 0), share * share, 0.0)
+        excess = np.minimum(stats.d * stats.d, 9 * stats.variance) - sampling - stats.level_variance[:, None]
+        total = fade * of["tau_sum"] + w * excess
+        weight = fade * of["tau_weight"] + w
+        short = np.maximum(knobs.tau_least - weight, 0.0)
+        of["tau_sum"], of["tau_weight"] = total + expected * short, weight + short
+
+    # What it knows.
+
+    @property
+    def ready(self) -> Bools:
+        """Which series have a warm baseline; (series)."""
+        return np.asarray(self._of["seen"] >= self.knobs.warm_up)
+
+    @property
+    def on(self) -> npt.NDArray[np.int8]:
+        """-1, 0 or 1: the swing that each series is in; (series)."""
+        return self._of["on"]
+
+    @property
+    def stats(self) -> Stats | None:
+        """What the windows said at the last minute; None before it, and after new series came."""
+        return self._stats
+
+    def smallest(self, sign: int = -1) -> Floats:
+        """The smallest step that would be hot now if it filled a window; nan where none can be seen; (series)."""
+        stats, knobs = self._stats, self.knobs
+        if stats is None:
+            return np.full(self.series, np.nan)
+        h2, n = knobs.threshold**2, np.maximum(stats.n, 1.0)
+        b = h2 * np.maximum(sign * stats.skew, 0.0)[:, None] / (3 * n)
+        c = h2 * (stats.sigma2[:, None] / n + stats.tau2 + stats.level_variance[:, None])
+        size = np.maximum((b + np.sqrt(b * b + 4 * c)) / 2, knobs.floor)
+        visible = (stats.n >= knobs.votes) & self.ready[:, None]
+        least = np.min(np.where(visible, size, np.inf), axis=1)
+        return np.where(np.isfinite(least), least, np.nan)
+
+    # Rest and return.
+
+    def snapshot(self) -> bytes:
+        """The state as bytes; the same state gives the same bytes."""
+        minute = -1 if self.minute is None else self.minute
+        lead = _LEAD.pack(_MAGIC, _VERSION, len(self.knobs.windows), self.series, minute)
+        return lead + b"".join(self._packed(name) for name, *_ in _STATE)
+
+    def _packed(self, name: str) -> bytes:
+        held = self._of[name]
+        return np.packbits(held, axis=1).tobytes() if name == "clean" else held.tobytes()
+
+    @classmethod
+    def restore(cls, data: bytes, knobs: Knobs | None = None) -> "Detector":
+        """The detector that made a snapshot. Raises `BrokenPromise` for other bytes."""
+        if len(data) < _LEAD.size or data[:4] != _MAGIC:
+            raise BrokenPromise("not a detector's snapshot")
+        _, version, windows, series, minute = _LEAD.unpack_from(data)
+        detector = cls(knobs)
+        if (version, windows) != (_VERSION, len(detector.knobs.windows)):
+            raise BrokenPromise(f"a snapshot of version {version} with {windows} windows")
+        place = _LEAD.size
+        for name, kind, said, _ in _STATE:
+            shape = (series, *detector._shape(said))
+            packed = (series, RING // 8) if name == "clean" else shape
+            count = math.prod(packed)
+            held = np.frombuffer(data, "u1" if name == "clean" else kind, count, place).reshape(packed)
+            place += held.nbytes
+            detector._of[name] = np.unpackbits(held, axis=1).astype(np.bool_) if name == "clean" else held.copy()
+        if place != len(data):
+            raise BrokenPromise("a torn snapshot")
+        detector.series, detector.minute = series, None if minute == -1 else minute
+        return detector

@@ -1,0 +1,117 @@
+"""Usual: what a brand's talk is made of when nothing happens: by source and language, copies, votes to a post.
+
+Learned from the same minutes as the detector's level, an hour behind, and forgotten by half in eight hours. The last
+two hours are kept minute by minute, to be held against it.
+Knows nothing of swings, rows or how a source's health is judged.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from streams.heart.facts import Bools
+from streams.heart.minute import Ints, Minute, Segments
+from streams.heart.pane import UNIT
+from streams.heart.swing import RING, Floats
+
+_FADE = 0.5 ** (1 / 480)  # a minute's; the level of the detector forgets as fast
+Amounts = dict[str, tuple[float, float]]
+
+
+class Usual:
+    """What is usual of all brands of a partition. A brand's `series`: its place in the order of waking."""
+
+    def __init__(self) -> None:
+        self._lately: deque[tuple[Ints, Ints, Segments]] = deque(maxlen=RING)  # brands, their counts, segments
+        self._key: Ints = np.zeros(0, np.int64)  # rising; see `minute.segment_key`
+        self._sums: Floats = np.zeros((0, 2))  # votes, and the sum of their moods
+        self._counts: Floats = np.zeros((0, 5))  # votes, posts, copies, mentions, sum of the posts' moods
+
+    def grow(self, series: int) -> None:
+        """Adds series at the end, until there are so many."""
+        more = series - len(self._counts)
+        if more > 0:
+            self._counts = np.concatenate([self._counts, np.zeros((more, 5))])
+
+    def step(self, minute: Minute, series_of: Ints, learned: Bools, lag: int) -> None:
+        """Takes a minute in, and learns the one `lag` minutes before it, of those series whose detector does.
+
+        `series_of`: brand -> series. `learned` (series).
+        """
+        scores = minute.raw[:, 1] / UNIT
+        counts = np.stack([minute.votes[:, 0], minute.raw[:, 0], minute.copies, minute.mentions, scores], axis=1)
+        self._lately.append((minute.brand.astype(np.int64), counts, minute.segments))
+        self._sums *= _FADE
+        self._counts *= _FADE
+        if len(self._lately) <= lag:
+            return
+        brand, counts, segments = self._lately[-1 - lag]
+        quiet = learned[series_of[brand]]
+        self._counts[series_of[brand[quiet]]] += counts[quiet]
+        quiet = learned[series_of[segments.key >> 16]]
+        self._learn(segments.key[quiet], segments.sums[quiet] / (1, UNIT))
+
+    def _learn(self, key: Ints, sums: Floats) -> None:
+        fresh = np.setdiff1d(key, self._key, assume_unique=True)
+        if len(fresh):
+            keys = np.concatenate([self._key, fresh])
+            order = np.argsort(keys)
+            self._key = keys[order]
+            self._sums = np.concatenate([self._sums, np.zeros((len(fresh), 2))])[order]
+        self._sums[np.searchsorted(self._key, key)] += sums
+
+    # What is asked of it.
+
+    def votes_per_post(self, series: int) -> float:
+        """Votes to a scored post; 1 before anything is learned."""
+        votes, posts = self._counts[series, :2].tolist()
+        return votes / posts if posts else 1.0
+
+    def votes_per_mention(self, series: int) -> float:
+        """Votes to a mention, abstentions included."""
+        votes, mentions = self._counts[series, [0, 3]].tolist()
+        return votes / mentions if mentions else 1.0
+
+    def copied(self, series: int) -> float:
+        """The share of posts that repeat a text of their hour."""
+        posts, copies = self._counts[series, 1:3].tolist()
+        return copies / posts if posts else 0.0
+
+    def posts(self, series: int) -> tuple[float, float] | None:
+        """Posts and the sum of their moods, faded; None before anything is learned."""
+        posts, moods = self._counts[series, [1, 4]].tolist()
+        return (posts, moods) if posts else None
+
+    def split(self, brand: int, names: Sequence[str], shift: int, width: int) -> tuple[Amounts, Amounts]:
+        """Votes and moods by source (`shift` 8) or language (0): what is usual, and of the last `width` minutes."""
+        low, high = np.searchsorted(self._key, [brand << 16, (brand + 1) << 16])
+        before: Amounts = {}
+        for key, (votes, moods) in zip(self._key[low:high].tolist(), self._sums[low:high].tolist(), strict=True):
+            _add(before, names[key >> shift & 255], votes, moods)
+        now: Amounts = {}
+        for _, _, segments in list(self._lately)[-width:]:
+            low, high = np.searchsorted(segments.key, [brand << 16, (brand + 1) << 16])
+            for key, (votes, total) in zip(segments.key[low:high].tolist(), segments.sums[low:high].tolist(),
+                                           strict=True):
+                _add(now, names[key >> shift & 255], votes, total / UNIT)
+        return before, now
+
+    def complete(self, brands: Ints, sick: frozenset[int]) -> Floats:
+        """The share of each brand's usual votes whose source was healthy; (brands)."""
+        out = np.ones(len(brands))
+        if not sick:
+            return out
+        ill = np.isin(self._key >> 8 & 255, sorted(sick))
+        for place, brand in enumerate(brands.tolist()):
+            low, high = np.searchsorted(self._key, [brand << 16, (brand + 1) << 16])
+            votes = self._sums[low:high, 0]
+            total = float(votes.sum())
+            # A source is sick, and nobody knows yet whose.
+            out[place] = 1.0 - float(votes[ill[low:high]].sum()) / total if total else 0.0
+        return out
+
+
+def _add(amounts: Amounts, name: str, votes: float, moods: float) -> None:
+    before = amounts.get(name, (0.0, 0.0))
+    amounts[name] = before[0] + votes, before[1] + moods
