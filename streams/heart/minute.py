@@ -21,7 +21,9 @@ Numbers = npt.NDArray[np.uint32]
 
 
 class Segments(NamedTuple):
-    """Votes by brand, source and language. `key` (m), rising: see `segment_key`; `sums` (m, 2): count and sum of x."""
+    """What is said by brand, source and language. `key` (m), rising: see `segment_key`. `sums` (m, 4): count and sum of
+    x of the votes, then of all scored mentions.
+    """
 
     key: Ints
     sums: Ints
@@ -88,9 +90,11 @@ def _rulers(rows: Rows) -> Ints:
 
 
 def _segments(rows: Rows, votes: Bools, value: Ints) -> Segments:
-    some = rows[votes]
+    scored = is_scored(rows)
+    some = rows[scored]
     key = segment_key(*(some[name].astype(np.int64) for name in ("brand", "source", "lang")))
     keys, place = np.unique(key, return_inverse=True)
-    sums = np.zeros((len(keys), 2), np.int64)
-    np.add.at(sums, place, np.stack([np.ones(len(some), np.int64), value[votes]], axis=1))
+    sums = np.zeros((len(keys), 4), np.int64)
+    columns = [votes[scored], value[scored], np.ones(len(some), np.int64), some["score"]]
+    np.add.at(sums, place, np.stack(columns, axis=1).astype(np.int64))
     return Segments(keys, sums)

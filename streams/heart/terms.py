@@ -1,4 +1,4 @@
-"""Terms: the words that are said more since the onset, the posts that say them best, how much of the change is theirs.
+"""Terms: words that are said more since the onset, the posts that say them best, how much of the change is theirs.
 
 Log-odds with an informative Dirichlet prior (Monroe, Colaresi, Quinn 2008, "Fightin' Words"), authors as units: whoever
 says a word says it once. Each text counts once too, so a pasted text has no more terms than one person has. A word that
@@ -21,19 +21,19 @@ from streams.heart.reasons import Carried
 FEWEST_AUTHORS = 5
 LEAST_Z = 3.0
 MOST_TERMS = 10
-# The background's weight, in authors. With terms as units and 500 to 2,000, the usual choice for two large corpora, a
-# word that 18 of 40 say and nobody of 40 said before has z > 3 in 0 to 75 % of draws; so weighted, in 91 %, and of 3,000
-# words that are said as before fewer than 0.2 an incident pass.
-PRIOR = 10.0  # but at most half of the smaller side
+# The background's weight, in authors. With terms as units and 500 to 2,000, usual for two large corpora, a word that 18
+# of 40 say and nobody of 40 said before has z > 3 in 0 to 75 % of draws; so weighted, in 91 %, and of 3,000 words that
+# are said as before fewer than 0.2 an incident pass.
+PRIOR = 10.0  # but at most half of those who spoke before
 CONFIDENT = 0.6  # of |score| = |p(positive) - p(negative)|: a p above 0.8 never gives less
 EXEMPLARS = 3
 SHORT = 8  # words: below it a post is not better for being shorter
 
 # Words that hold sentences together. Negations are not among them: "belum masuk" and "not working" say something.
 _INDONESIAN = """
-ada adalah agar aja aku akan apa atau banget bgt biar bisa buat dah dan dari deh dengan dgn di dia dong gini gitu gue gw
-ini itu jadi jd juga kalau kalo kami kamu karena ke kita kl klo kok krn lagi lg lo lu masih mau mereka nya oleh pada para
-pun sama saja saya si sih sudah tapi tp udah untuk utk ya yang yg
+ada adalah agar aja aku akan apa atau banget bgt biar bisa buat dah dan dari deh dengan dgn di dia dong gini gitu gue
+gw ini itu jadi jd juga kalau kalo kami kamu karena ke kita kl klo kok krn lagi lg lo lu masih mau mereka nya oleh pada
+para pun sama saja saya si sih sudah tapi tp udah untuk utk ya yang yg
 """
 _ENGLISH = """
 a about all am an and any are as at be been but by can did do does for from get got had has have he here how i if im in
@@ -42,7 +42,8 @@ those to too up very was we were what when who will with would you your
 """
 STOP = frozenset((_INDONESIAN + _ENGLISH).split())
 
-_ADDRESS = re.compile(r"@|://|\bwww\.|\w\.\w[\w-]")  # handles, mail, links, names of hosts
+# Handles, mail, links, names of hosts; two words with a dot and no space between are lost with them.
+_ADDRESS = re.compile(r"@|://|\w\.\w[\w-]")
 _WORD = re.compile(rf"[\w{COMBINING}]+|[^\w{COMBINING}\s'’#_-]+")
 _STRETCHED = re.compile(r"(.)\1{2,}")
 
@@ -124,7 +125,7 @@ def _authors(posts: Iterable[Said], ignored: Collection[str]) -> dict[str, set[i
 
 def _z(now: tuple[int, int], before: tuple[int, int]) -> float:
     """Log-odds ratio over its standard deviation; (authors who say it, all authors) on both sides."""
-    prior = min(PRIOR, now[1] / 2, before[1] / 2)
+    prior = min(PRIOR, before[1] / 2)
     background = prior * (now[0] + before[0] + 0.5) / (now[1] + before[1] + 1)  # never nobody, never everybody
     cells = [(said + background, of + prior - said - background) for said, of in (now, before)]
     (yes, no), (yes0, no0) = cells

@@ -7,8 +7,10 @@ Knows nothing of swings, rows or how a source's health is judged.
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from streams.heart.facts import Bools
 from streams.heart.minute import Ints, Minute, Segments
@@ -19,13 +21,20 @@ _FADE = 0.5 ** (1 / 480)  # a minute's; the level of the detector forgets as fas
 Amounts = dict[str, tuple[float, float]]
 
 
+class Dimension(NamedTuple):
+    """By what talk is split: where the number stands in a segment's key, and the names behind it."""
+
+    shift: int  # 8: source, 0: language
+    names: Sequence[str]
+
+
 class Usual:
     """What is usual of all brands of a partition. A brand's `series`: its place in the order of waking."""
 
     def __init__(self) -> None:
         self._lately: deque[tuple[Ints, Ints, Segments]] = deque(maxlen=RING)  # brands, their counts, segments
         self._key: Ints = np.zeros(0, np.int64)  # rising; see `minute.segment_key`
-        self._sums: Floats = np.zeros((0, 2))  # votes, and the sum of their moods
+        self._sums: Floats = np.zeros((0, 4))  # votes, the sum of their moods; the same of posts
         self._counts: Floats = np.zeros((0, 5))  # votes, posts, copies, mentions, sum of the posts' moods
 
     def grow(self, series: int) -> None:
@@ -50,7 +59,7 @@ class Usual:
         quiet = learned[series_of[brand]]
         self._counts[series_of[brand[quiet]]] += counts[quiet]
         quiet = learned[series_of[segments.key >> 16]]
-        self._learn(segments.key[quiet], segments.sums[quiet] / (1, UNIT))
+        self._learn(segments.key[quiet], segments.sums[quiet] / (1, UNIT, 1, UNIT))
 
     def _learn(self, key: Ints, sums: Floats) -> None:
         fresh = np.setdiff1d(key, self._key, assume_unique=True)
@@ -58,7 +67,7 @@ class Usual:
             keys = np.concatenate([self._key, fresh])
             order = np.argsort(keys)
             self._key = keys[order]
-            self._sums = np.concatenate([self._sums, np.zeros((len(fresh), 2))])[order]
+            self._sums = np.concatenate([self._sums, np.zeros((len(fresh), 4))])[order]
         self._sums[np.searchsorted(self._key, key)] += sums
 
     # What is asked of it.
@@ -83,19 +92,24 @@ class Usual:
         posts, moods = self._counts[series, [1, 4]].tolist()
         return (posts, moods) if posts else None
 
-    def split(self, brand: int, names: Sequence[str], shift: int, width: int) -> tuple[Amounts, Amounts]:
-        """Votes and moods by source (`shift` 8) or language (0): what is usual, and of the last `width` minutes."""
-        low, high = np.searchsorted(self._key, [brand << 16, (brand + 1) << 16])
-        before: Amounts = {}
-        for key, (votes, moods) in zip(self._key[low:high].tolist(), self._sums[low:high].tolist(), strict=True):
-            _add(before, names[key >> shift & 255], votes, moods)
+    def split(self, brand: int, dimension: Dimension, width: int, posts: bool) -> tuple[Amounts, Amounts]:
+        """Votes (or posts) and their moods by segment: what is usual, and of the last `width` minutes."""
+        column = 2 if posts else 0
+        before = self._of_brand(brand, self._key, self._sums, dimension, column)
         now: Amounts = {}
         for _, _, segments in list(self._lately)[-width:]:
-            low, high = np.searchsorted(segments.key, [brand << 16, (brand + 1) << 16])
-            for key, (votes, total) in zip(segments.key[low:high].tolist(), segments.sums[low:high].tolist(),
-                                           strict=True):
-                _add(now, names[key >> shift & 255], votes, total / UNIT)
+            for name, (count, total) in self._of_brand(brand, *segments, dimension, column).items():
+                _add(now, name, count, total / UNIT)
         return before, now
+
+    @staticmethod
+    def _of_brand(brand: int, keys: Ints, sums: npt.NDArray[Any], dimension: Dimension, column: int) -> Amounts:
+        low, high = np.searchsorted(keys, [brand << 16, (brand + 1) << 16])
+        out: Amounts = {}
+        for key, said in zip(keys[low:high].tolist(), sums[low:high].tolist(), strict=True):
+            if said[column]:
+                _add(out, dimension.names[key >> dimension.shift & 255], *said[column:column + 2])
+        return out
 
     def complete(self, brands: Ints, sick: frozenset[int]) -> Floats:
         """The share of each brand's usual votes whose source was healthy; (brands)."""

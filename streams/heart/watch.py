@@ -27,7 +27,7 @@ from streams.heart.minute import MINUTE_MS, Ints, Minute
 from streams.heart.pane import UNIT, Rows
 from streams.heart.reasons import Posts, authenticity, causes, concentration, copied, parts
 from streams.heart.swing import Detector, Knobs, Turn
-from streams.heart.usual import Usual
+from streams.heart.usual import Dimension, Usual
 from streams.heart.volume import Spike, Volume, VolumeKnobs
 from streams.heart.window import Z95
 
@@ -204,6 +204,8 @@ class Watch:
         if not self._detector.on[at] or self._detector.on[at] == self._detector.on[2 * series]:
             return []
         turn = next((turn for turn in raw if turn.kind == "fired"), None) or self._detector.standing(at)
+        if abs(turn.z) < self._detector.knobs.threshold:  # it began so long ago that it says nothing of now
+            return []
         fresh = self._opened(brand, turn, minute, held)
         if fresh.swing.authenticity != "coordinated":
             return []
@@ -252,12 +254,12 @@ class Watch:
 
     def _split(self, brand: int, turn: Turn, said: Rows) -> tuple[tuple[Part, ...], tuple[Cause, ...]]:
         """The change by source and by language, and the ranking of what made it."""
-        votes = {"source": self._usual.split(brand, self._names.sources, 8, turn.window),
-                 "language": self._usual.split(brand, self._names.langs, 0, turn.window)}
+        said_by = {"source": Dimension(8, self._names.sources), "language": Dimension(0, self._names.langs)}
+        sums = {name: self._usual.split(brand, by, turn.window, bool(turn.series % 2)) for name, by in said_by.items()}
         split: list[Part] = []
-        for dimension, (before, now) in votes.items():
-            split += parts(before, now, turn.usual, dimension)
-        return tuple(split), causes(votes, self._posts(brand, said))
+        for name, (before, now) in sums.items():
+            split += parts(before, now, turn.usual, name)
+        return tuple(split), causes(sums, self._posts(brand, said))
 
     def _posts(self, brand: int, said: Rows) -> Posts | None:
         before = self._usual.posts(int(self._series[brand]))

@@ -1,0 +1,231 @@
+"""Swings, the whole way of counting: rows in frames, in; steps of incidents, out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from random import Random
+
+import msgspec
+import numpy as np
+import pytest
+
+from streams.heart.frame import FLOOR, GONE, ROW, Frame, Mark, Names, pack, unpack
+from streams.heart.incident import Step, Swing, decode, encode
+from streams.heart.pane import Rows
+from streams.heart.tracker import Tracker
+from tests.sim.people import Manner, People
+
+START_MS = 1_795_586_400_000
+HOURS = 26
+BRANDS = ("kopi", "teh")
+
+
+@cache
+def talk() -> tuple[bytes, ...]:
+    """A day and two hours of two brands, with swings and attacks after both are warm."""
+    return tuple(People(1, BRANDS, 8.0, Manner(pace=0.35), hours=HOURS).frames())
+
+
+def swings(frames: Iterable[bytes], tracker: Tracker | None = None, every: int = 40) -> list[Swing]:
+    """What a tracker tells of these frames, settled every so many."""
+    tracker = tracker or Tracker(0, 1)
+    told: list[Swing] = []
+    for at, frame in enumerate(frames):
+        tracker.apply([frame])
+        if at % every == every - 1:
+            told += tracker.settle().swings
+    return told + list(tracker.settle().swings)
+
+
+@cache
+def told() -> tuple[bytes, ...]:
+    return tuple(encode(swing) for swing in swings(talk()))
+
+
+def test_there_is_something_to_tell() -> None:
+    """The talk of these tests has swings that open and close; else the tests below would claim nothing."""
+    states = [decode(step).state for step in told()]
+    assert states.count(Step.OPENED) >= 3
+    assert states.count(Step.CLOSED) >= 3
+
+
+@pytest.mark.parametrize("every", [1, 400])
+def test_swings_do_not_depend_on_how_much_is_read_at_once(every: int) -> None:
+    """Live reading, minute by minute, and recovery, hours at a time, tell the same steps, byte for byte."""
+    frames = talk()[:600] if every == 1 else talk()
+    expected = [step for step in told() if decode(step).at_ms <= _last_ms(frames)]
+    assert expected == [encode(swing) for swing in swings(frames, every=every)]
+
+
+def test_a_restart_from_the_log_tells_the_same_swings() -> None:
+    """A worker that dies midway reads the log back and tells every step again, byte for byte, and then goes on."""
+    half = len(talk()) // 2
+    before = [encode(swing) for swing in swings(talk()[:half], every=7)]
+    again = [encode(swing) for swing in swings([*talk()[:half], *talk()[half:]], every=333)]
+    assert before == again[:len(before)]
+    assert list(told()) == again
+
+
+def test_swings_do_not_depend_on_the_order_within_the_delay() -> None:
+    """Rows that change places between frames, inside the delay, and frames that come twice, change nothing."""
+    assert list(told()) == [encode(swing) for swing in swings(_shuffled(talk(), Random(5)))]
+
+
+def test_a_brand_tells_the_same_alone_as_beside_others() -> None:
+    """How brands are spread over partitions does not matter."""
+    together = {brand: [step for step in told() if decode(step).brand == brand] for brand in BRANDS}
+    apart = {brand: [encode(swing) for swing in swings(_only(talk(), brand))] for brand in BRANDS}
+    assert together == apart
+
+
+def test_parts_add_up_to_the_headline() -> None:
+    """By source and by language alike, mix, mood and baseline are the change from usual to now."""
+    for step in map(decode, told()):
+        if step.series == "mood" and step.state is Step.OPENED:
+            for dimension in ("source", "language"):
+                total = sum(part.amount for part in step.parts if part.dimension == dimension)
+                assert abs(total - step.effect) < 1e-9
+            assert abs(step.now - step.usual - step.effect) < 1e-12
+
+
+def test_steps_of_an_incident_are_numbered_and_whole() -> None:
+    """Opened is 0, 1 is kept for explained, then 2, 3, …; the last one of each incident is closed, or it is open."""
+    tracker = Tracker(0, 1)
+    steps: dict[str, list[Swing]] = {}
+    for swing in swings(talk(), tracker):
+        steps.setdefault(swing.id, []).append(swing)
+    for of in steps.values():
+        assert [0, *range(2, len(of) + 1)] == [swing.step for swing in of]
+        assert Step.OPENED == of[0].state
+        assert of[-1].is_open == (of[-1] in tracker.open_swings())
+        assert all(not swing.is_open for swing in of[-1:] if swing not in tracker.open_swings())
+
+
+def test_a_late_post_corrects_figures_and_never_history() -> None:
+    """Rows that arrive after their pane has closed move the mood of the window, and not one byte of a swing."""
+    assert list(told()) == [encode(swing) for swing in swings(_with_latecomers(talk()))]
+
+
+def test_evidence_is_of_the_swing_s_polarity_and_still_counts() -> None:
+    """Posts to be read: voting, on the side of the swing, the smallest hashes first, none that was removed since."""
+    tracker, opened, at = _until_first(talk())
+    evidence = tracker.evidence(opened)
+    assert evidence.now
+    assert sorted(voice.post for voice in evidence.now) == [voice.post for voice in evidence.now]
+    sign = -1 if opened.direction == "down" else 1
+    assert all(voice.score * sign >= 0 for voice in evidence.now)
+    gone = evidence.now[0].post
+    tracker.apply([_removal([gone], talk()[at])])
+    tracker.settle()
+    assert gone not in {voice.post for voice in tracker.evidence(opened).now}
+
+
+def test_a_swing_whose_posts_are_removed_is_withdrawn() -> None:
+    """When what it rested on is gone, the incident is withdrawn, once, and its severity is gone from the board."""
+    tracker, opened, at = _until_first(talk())
+    tracker.apply([_removal([voice.post for voice in tracker.evidence(opened).now], talk()[at])])
+    steps = swings(talk()[at + 1:at + 8], tracker, every=1)
+    mine = [swing for swing in steps if swing.id == opened.id]
+    assert [(Step.WITHDRAWN, "withdrawn")] == [(swing.state, swing.ended) for swing in mine]
+    assert 0 == getattr(tracker.standing()[opened.brand], opened.direction)
+
+
+def test_a_new_model_is_not_a_swing() -> None:
+    """A ruler that puts every score 0.4 lower fires nothing, and its level is the new normal after two hours."""
+    cut = len(talk()) * 2 // 3
+    steps = swings([*talk()[:cut], *(_measured_anew(frame) for frame in talk()[cut:])])
+    hushed = range(_end_ms(talk()[cut]), _end_ms(talk()[cut]) + 120 * 60_000)
+    opened = [swing for swing in steps if swing.state is Step.OPENED and swing.series == "mood"]
+    assert not [swing for swing in opened if swing.at_ms in hushed]
+
+
+def test_a_sick_source_opens_nothing() -> None:
+    """While the one source is silent by its own account, no swing begins."""
+    first = decode(told()[0])
+    sick = [_sick(frame) if abs(_end_ms(frame) - first.at_ms) < 600_000 else frame for frame in talk()]
+    assert not [swing for swing in swings(sick) if abs(swing.at_ms - first.at_ms) < 300_000]
+
+
+# -- making records ---------------------------------------------------------------------------------------------------
+
+
+def _last_ms(frames: Sequence[bytes]) -> int:
+    return unpack(frames[-1]).marks[0].mark_ms - 2_000 - 30_000
+
+
+def _end_ms(frame: bytes) -> int:
+    return unpack(frame).marks[0].mark_ms + 1
+
+
+def _shuffled(frames: Sequence[bytes], rng: Random) -> Iterator[bytes]:
+    """Half of each frame's rows come a frame later, its mark with them; one frame in five comes twice."""
+    kept: Frame | None = None
+    for data in frames:
+        frame = unpack(data)
+        rows = frame.rows[np.array(rng.sample(range(len(frame.rows)), len(frame.rows)), np.int64)]
+        half = len(rows) // 2
+        early = msgspec.structs.replace(frame, rows=rows[:half], marks=())
+        late = msgspec.structs.replace(frame, rows=rows[half:])
+        if kept is not None:
+            yield from [pack(early), pack(kept)]
+            if rng.random() < 0.2:
+                yield pack(kept)
+        else:
+            yield pack(early)
+        kept = late
+    if kept is not None:
+        yield pack(kept)
+
+
+def _only(frames: Sequence[bytes], brand: str) -> Iterator[bytes]:
+    for data in frames:
+        frame = unpack(data)
+        yield pack(msgspec.structs.replace(frame, rows=frame.rows[frame.rows["brand"] == BRANDS.index(brand)]))
+
+
+def _with_latecomers(frames: Sequence[bytes]) -> Iterator[bytes]:
+    """To every frame three angry posts are added, dated ten minutes before."""
+    for at, data in enumerate(frames):
+        frame = unpack(data)
+        rows = np.zeros(3, ROW)
+        rows["id"] = rows["author"] = rows["dup"] = np.arange(3) + 10 * at + (1 << 60)
+        rows["arrival"] = frame.marks[0].mark_ms
+        rows["event"] = rows["arrival"] - 600_000
+        rows["score"], rows["label"], rows["brand"] = -9_000, 0, np.arange(3) % 2
+        yield pack(msgspec.structs.replace(frame, rows=_both(frame.rows, rows)))
+
+
+def _both(some: Rows, more: Rows) -> Rows:
+    return np.concatenate([some.view(ROW), more])
+
+
+def _until_first(frames: Sequence[bytes]) -> tuple[Tracker, Swing, int]:
+    """A tracker at the moment when the first swing that votes bear has opened."""
+    tracker = Tracker(0, 1)
+    for at, frame in enumerate(frames):
+        tracker.apply([frame])
+        for swing in tracker.settle().swings if at % 10 == 9 or at > 300 else ():
+            if swing.series == "mood" and swing.authenticity == "organic" and swing.window_min <= 45:
+                return tracker, swing, at
+    raise AssertionError("no swing")
+
+
+def _removal(posts: Sequence[int], before: bytes) -> bytes:
+    floors = np.zeros(len(posts), FLOOR)
+    floors["id"], floors["rev"], floors["arrival"] = posts, GONE, _end_ms(before)
+    return pack(Frame(Names(), np.zeros(0, ROW), floors))
+
+
+def _measured_anew(data: bytes) -> bytes:
+    frame = unpack(data)
+    rows = frame.rows.copy()
+    rows["score"] = np.maximum(rows["score"].astype(int) - 4000, -10_000)
+    return pack(msgspec.structs.replace(frame, rows=rows, names=msgspec.structs.replace(frame.names, model=("new",))))
+
+
+def _sick(data: bytes) -> bytes:
+    from streams.heart.frame import Health
+
+    frame = unpack(data)
+    mark = frame.marks[0].mark_ms
+    health = tuple(Health(source, mark, mark - 3_600_000) for source in frame.names.source)
+    return pack(msgspec.structs.replace(frame, health=health))
