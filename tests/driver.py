@@ -25,7 +25,7 @@ from streams.heart.intake import Intake, Judged, Limits, Record, Scored
 from streams.heart.pane import FIELDS, MINUTE, UNIT, Sums
 from streams.heart.post import Post, encode, encode_tick, from_ms, post_key, tick_key
 from streams.heart.tracker import Times, Tracker
-from streams.heart.window import WINDOWS, Reading
+from streams.heart.window import WINDOWS, Reading, student
 from streams.recount import Mention, Recount, authors, figures
 
 PANE_MS, GRACE_MS, DELAY_MS, EARLY_MS = 10_000, 100_000, 30_000, 60_000
@@ -372,9 +372,9 @@ def _says(one: Reading, of: Figures, day: Figures) -> bool:
     def votes(of: Figures) -> int:
         return sum(of.get(f"{label}_votes") or 0 for label in LABELS[:3])
 
-    def spread(of: Figures, prior: float) -> float:
+    def spread(of: Figures, prior: float, weight: int) -> float:
         n, total, square = votes(of), (of.get("vote") or 0) / UNIT, (of.get("vote_square") or 0) / UNIT**2
-        return (50 * prior + (square - total**2 / n if n else 0)) / (50 + max(n - 1, 0))
+        return (weight * prior + (square - total**2 / n if n else 0)) / (weight + max(n - 1, 0))
 
     scored = sum(of.get(label) or 0 for label in LABELS[:3])
     counts = [one.negative, one.neutral, one.positive, one.abstained, one.votes, one.authors, one.mentions]
@@ -387,7 +387,7 @@ def _says(one: Reading, of: Figures, day: Figures) -> bool:
     if not votes(of):
         return (one.mood, one.lower, one.upper) == (None, None, None)
     mood = (of.get("vote") or 0) / votes(of) / UNIT
-    half = 1.959964 * math.sqrt(spread(of, spread(day, 0.45)) / votes(of))
+    half = student(4 + votes(day)) * math.sqrt(spread(of, spread(day, 0.45, 5), 50) / votes(of))
     return all(math.isclose(got or 0.0, want, abs_tol=1e-9) for got, want in
                zip((one.mood, one.lower, one.upper), (mood, max(mood - half, -1), min(mood + half, 1)), strict=True))
 

@@ -21,32 +21,32 @@ from streams.heart.facts import Bools, Hashes, is_scored
 from streams.heart.pane import PANE_MS, Rows, Sums, grouped
 
 HOUR_MS = 3_600_000
+_FIRST, _REST = np.uint64(16), np.uint64(48)  # bits of the pane, and of the hash
 _AUTHOR, _TEXT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 Ints = npt.NDArray[np.int64]
 
 
 class Keys(NamedTuple):
-    """For each row the hour of its author and of its text, as 64-bit keys, and the panes at which these hours end."""
+    """For each row the hour of its author and of its text, as 64-bit keys. The first 16 bits are the pane with which
+    the hour ends, so that a set of keys knows what it may forget.
+    """
 
     author: Hashes
     text: Hashes
-    author_until: Ints
-    text_until: Ints
 
 
 def keys_of(rows: Rows) -> Keys:
     """The two keys of each row (dtype FACT or ROW)."""
-    author, author_until = _hours(rows, "author", _AUTHOR)
-    text, text_until = _hours(rows, "dup", _TEXT)
-    return Keys(author, text, author_until, text_until)
+    return Keys(_hours(rows, "author", _AUTHOR), _hours(rows, "dup", _TEXT))
 
 
-def _hours(rows: Rows, name: str, salt: np.uint64) -> tuple[Hashes, Ints]:
+def _hours(rows: Rows, name: str, salt: np.uint64) -> Hashes:
     shift = (rows[name] % np.uint64(3600)).astype(np.int64) * 1000
     hour = (rows["event"] + shift) // HOUR_MS
     key = _mixed(_mixed(_mixed(rows[name] ^ salt) ^ rows["brand"].astype(np.uint64)) ^ hour.astype(np.uint64))
-    return key, -((shift - (hour + 1) * HOUR_MS) // PANE_MS)
+    until = -((shift - (hour + 1) * HOUR_MS) // PANE_MS)
+    return np.asarray(until.astype(np.uint64) << _REST | key >> _FIRST)
 
 
 def _mixed(x: Hashes) -> Hashes:
@@ -60,8 +60,7 @@ class Voted:
     """The hours of authors and texts that have had their vote, in panes that are closed. A set of keys."""
 
     def __init__(self) -> None:
-        self._keys: Hashes = np.zeros(0, np.uint64)
-        self._until: npt.NDArray[np.int32] = np.zeros(0, np.int32)
+        self._keys: Hashes = np.zeros(0, np.uint64)  # rising
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -75,25 +74,22 @@ class Voted:
 
     def add(self, keys: Keys) -> None:
         """These have voted now."""
-        both = np.concatenate([self._keys, keys.author, keys.text])
-        until = np.concatenate([self._until, keys.author_until, keys.text_until]).astype(np.int32)
-        order = np.argsort(both, kind="stable")
-        self._keys, self._until = both[order], until[order]
+        self._keys = np.sort(np.concatenate([self._keys, keys.author, keys.text]))
 
     def take_back(self, keys: Keys) -> None:
         """These have not voted after all."""
-        gone = np.isin(self._keys, np.concatenate([keys.author, keys.text]))
-        self._keys, self._until = self._keys[~gone], self._until[~gone]
+        self._keys = self._keys[~np.isin(self._keys, np.concatenate([keys.author, keys.text]))]
 
     def forget(self, pane: int) -> None:
         """Drops the hours whose last pane lies before the one given."""
-        kept = self._until > pane
+        left = (self._keys >> _REST) - np.uint64(pane & 0xFFFF) & np.uint64(0xFFFF)  # 65,536 panes are a week
+        kept = (left > 0) & (left < 0x8000)
         if not kept.all():
-            self._keys, self._until = self._keys[kept], self._until[kept]
+            self._keys = self._keys[kept]
 
     def nbytes(self) -> int:
         """The memory taken."""
-        return int(self._keys.nbytes + self._until.nbytes)
+        return int(self._keys.nbytes)
 
 
 class Outcome(NamedTuple):
@@ -172,7 +168,7 @@ def values_of(rows: Rows, votes: Bools) -> Ints:
     if not len(scored):
         return value
     some = rows[scored]
-    author = _hours(some, "author", _AUTHOR)[0] ^ _mixed((some["event"] // PANE_MS).astype(np.uint64))
+    author = _hours(some, "author", _AUTHOR) ^ _mixed((some["event"] // PANE_MS).astype(np.uint64))
     order = np.argsort(author, kind="stable")
     starts = _changes(author[order])
     total = np.add.reduceat(rows["score"][scored][order].astype(np.int64), starts)

@@ -142,9 +142,9 @@ def causes(votes: Mapping[str, tuple[Sums, Sums]], posts: Posts | None = None,
            carried: Sequence[Carried] = ()) -> tuple[Cause, ...]:
     """All reasons, the strongest first. `votes`: dimension (source, language) -> its sums before and now.
 
-    The yardstick is the change of the votes' mean or of all posts' mean, whichever is larger: what a loud account does
-    to the posts is then a large part of it, and what little the votes did a small one. A share above 1 says that the
-    rest has moved the other way.
+    Sums of votes, or of all posts where only these have moved. The yardstick is the change of their mean or of all
+    posts' mean, whichever is larger: what a loud account does to the posts is then a large part of it, and what little
+    the votes did a small one. A share above 1 says that the rest has moved the other way.
 
     >>> before = {"app": (800, 80.0), "forum": (200, 20.0)}
     >>> [(cause.kind, cause.name) for cause in causes({"source": (before, {"app": (80, 8.0), "forum": (20, -16.0)})})]
@@ -153,9 +153,9 @@ def causes(votes: Mapping[str, tuple[Sums, Sums]], posts: Posts | None = None,
     usual, change = yardstick(votes, posts)
     if not change:
         return ()
-    segments = [one for dimension, (before, now) in votes.items() for one in _own(before, now, dimension, change)]
-    found = [_mix(votes, change), *_particular(segments), *term_causes(carried, usual, change)]
-    return ranked([*found, _account(posts, change)] if posts else found)
+    groups = [one for dimension, (before, now) in votes.items() for one in _own(before, now, dimension, change)]
+    groups += _account(posts, change) if posts else []
+    return ranked([_mix(votes, change)], _particular(groups), term_causes(carried, usual, change))
 
 
 def yardstick(votes: Mapping[str, tuple[Sums, Sums]], posts: Posts | None = None) -> tuple[float, float]:
@@ -212,10 +212,11 @@ def _own(before: Sums, now: Sums, dimension: str, change: float) -> list[tuple[f
 
 
 def _particular(found: list[tuple[float, Cause]]) -> list[Cause]:
-    """Without the segments that only hold a smaller one of the other dimension, which explains nearly as much.
+    """Without what only holds something smaller, of another kind, that explains nearly as much.
 
-    If the forum turns, and all of it is Indonesian, Indonesian has turned against English too. Had all of Indonesian
-    turned, the forum would have little beyond the rest.
+    If the forum turns, and all of it is Indonesian, Indonesian has turned against English too; and the loudest account
+    takes its source and its language with it. Had all of Indonesian turned, the forum would have little beyond the
+    rest. What comes in is (share of the votes or posts, cause).
     """
     return [cause for size, cause in found if not any(
         smaller < size and other.kind != cause.kind and other.share > NEARLY * cause.share for smaller, other in found)]
@@ -226,12 +227,12 @@ def _sure(difference: float, variance: float) -> float:
     return difference * max(0.0, 1 - variance / difference**2) if difference else 0.0
 
 
-def _account(posts: Posts, change: float) -> Cause:
-    """What the loudest account adds beyond its first post."""
+def _account(posts: Posts, change: float) -> list[tuple[float, Cause]]:
+    """What the loudest account adds beyond its first post; smaller than any segment."""
     (n0, s0), (n1, _), (count, total) = posts
     if not (n0 and n1 and count):
-        return Cause("account", "", 0.0)
-    return Cause("account", "", (count - 1) / n1 * (total / count - s0 / n0) / change)
+        return []
+    return [(0.0, Cause("account", "", (count - 1) / n1 * (total / count - s0 / n0) / change))]
 
 
 # -- who says it ------------------------------------------------------------------------------------------------------

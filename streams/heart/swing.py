@@ -4,16 +4,19 @@
                  (windows of 2, 5, 15, 45 and 120 minutes, all ending now)
 
 A mean of n votes moves by chance with sigma / sqrt(n), and public mood has weather of its own besides. For each window
-the detector holds its mean against the level of the last days and asks how many standard deviations lie between; the
+the detector holds its mean against the level of the last hours and asks how many standard deviations lie between; the
 variance adds sampling error, skew, the weather that this brand showed over windows of this length (tau), and how little
-the level itself is known. A swing fires when two minutes in a row are hot. What the baseline has not yet seen of a
+the level itself is known. Short windows are also held against the minutes just before them (a *contrast*): weather that
+lasts longer than these is in both and cancels, so a sudden move shows sooner; what is left of it (the gusts) is learned
+like tau. A contrast speaks only where the level agrees: same sign, and an effect that counts. A swing fires when two
+minutes in a row are hot. What the baseline has not yet seen of a
 swing, it never sees; it goes on learning, an hour behind, once the swing is over. One that lasts half a day is the new
 normal.
 
 All series of a detector step together, and none knows of another: a series gives the same turns alone, beside others,
-and after `restore(snapshot())`. An untested minute (its sources were sick) is neither tested nor learned: no run of hot
-minutes goes through it, and a swing does not come nearer to its end by it. Pure: no clock, no chance; sums are whole
-numbers, so minutes that are equal give equal turns.
+and after `restore(snapshot())`. An untested minute (its sources were sick) is as if nobody had spoken: what was said in
+it stands in no window, no run of hot minutes goes through it, and a swing does not come nearer to its end by it. Pure:
+no clock, no chance; sums are whole numbers, so minutes that are equal give equal turns.
 `tests/slow_swing.py` says the same a second time, slowly, one series at a time.
 Knows nothing of brands, votes, authors, or what a series means.
 """
@@ -47,6 +50,8 @@ class Knobs(NamedTuple):
     recency: float = 0.5  # so much of it must show in the next shorter window,
     recency_votes: int = 5  # unless that holds fewer votes
     lag: int = 60
+    contrast: tuple[tuple[int, int], ...] = ((3, 15), (5, 15), (5, 30), (0, 0), (0, 0))  # gap, length; 0: none
+    contrast_threshold: float = 5.0
     clear: int = 15
     cooldown: int = 60
     new_normal: int = 720
@@ -60,7 +65,7 @@ class Knobs(NamedTuple):
     level_sd: float = 0.006  # the level is never known better
     level_sure: float = 400.0  # precision from which on its input is winsorised,
     winsor: float = 4.0  # at so many sd
-    half_level: float = 480.0
+    half_level: float = 120.0
     half_variance: float = 4320.0
     half_profile: float = 10080.0
 
@@ -69,8 +74,9 @@ class Turn(NamedTuple):
     """Something began or ended in one series. `minute`, `onset`: minute numbers; moods from -1 to 1.
 
     `kind`: fired, over, new normal, new ruler. `d`: mean of the leading window (`window` minutes, `n` votes) less
-    `usual`, and `variance` that of d, `weather` the tau in it; at the end those of the window that was watched. `age`:
-    minutes since it fired; `peak`: the largest d, by size, of the window that fired.
+    `usual` (the level, or with `is_contrast` the mean just before), and `variance` that of d; `weather`: the window's
+    tau; at the end those of the window that was watched. `age`: minutes since it fired; `peak`: the largest d, by size,
+    of the window that fired.
     """
 
     series: int
@@ -82,11 +88,25 @@ class Turn(NamedTuple):
     d: float
     n: int
     usual: float
+    is_contrast: bool
     variance: float
     weather: float
     onset: int
     age: int
     peak: float
+
+
+class Contrast(NamedTuple):
+    """Windows held against the minutes before them. Arrays (series, windows); 0 where there is none.
+
+    `rest`: of the variance, what is not sampling error of the window itself.
+    """
+
+    before: Floats
+    n: Floats
+    d: Floats
+    rest: Floats
+    z: Floats
 
 
 class Stats(NamedTuple):
@@ -103,6 +123,7 @@ class Stats(NamedTuple):
     d: Floats
     variance: Floats
     z: Floats
+    contrast: Contrast
 
 
 # The state of a series: name, type, shape, at first. One table for growing, snapshot and restore.
@@ -112,8 +133,10 @@ _STATE: tuple[tuple[str, str, str, float], ...] = (
     ("tau_sum", "f8", "w", math.nan), ("tau_weight", "f8", "w", math.nan),
     ("profile_sum", "f8", "h", 0.0), ("profile_weight", "f8", "h", 0.0),
     ("on", "i1", "", 0), ("fired_by", "i1", "", 0), ("run_sign", "i1", "", 0), ("run", "i4", "", 0),
-    ("age", "i4", "", 0), ("low", "i4", "", 0), ("seen", "i8", "", 0), ("until", "i8", "2", -(2**62)),
+    ("age", "i4", "", 0), ("low", "i4", "", 0), ("seen", "i8", "", 0), ("ended", "i8", "2", -(2**62)),
     ("onset", "i8", "", 0), ("peak", "f8", "", 0.0), ("hushed", "i8", "", -(2**62)),
+    ("before", "i8", "w2", 0), ("gust_sum", "f8", "w", math.nan), ("gust_weight", "f8", "w", math.nan),
+    ("is_contrast", "?", "", 0), ("against", "f8", "", 0.0), ("against_rest", "f8", "", 0.0),
     ("clean", "?", "r", 0), ("ring", "i8", "r4", 0), ("window", "i8", "w2", 0),
 )
 _LEAD = struct.Struct("<4sHHqq")
@@ -146,7 +169,8 @@ class Detector:
         if more <= 0:
             return
         first = {"v0": knobs.variance_weight, "v1": knobs.variance * knobs.variance_weight,
-                 "tau_sum": knobs.tau_weight * knobs.tau0**2, "tau_weight": knobs.tau_weight}
+                 "tau_sum": knobs.tau_weight * knobs.tau0**2, "tau_weight": knobs.tau_weight,
+                 "gust_sum": knobs.tau_weight * knobs.tau0**2, "gust_weight": knobs.tau_weight}
         for name, kind, shape, at_first in _STATE:
             fresh = np.full((more, *self._shape(shape)), first.get(name, at_first), kind)
             self._of[name] = np.concatenate([self._of[name], fresh])
@@ -164,6 +188,7 @@ class Detector:
         if self.minute is not None and minute != self.minute + 1:
             raise BrokenPromise(f"minute {minute} after {self.minute}")
         self.minute = minute
+        sums = np.where(tested[:, None], sums, 0)
         self._push(minute, sums)
         self._stats = stats = self._statistic(minute)
         turns = self._fire(minute, stats, tested)
@@ -184,11 +209,14 @@ class Detector:
         """
         if self.minute is not None:
             self._of["hushed"][series] = self.minute + 1 + RING
+            self._of["clean"][series] = False  # the jump between two rulers is no weather
 
     def calm(self, series: int) -> None:
         """The swing of this series is over: what it rested on is gone."""
         of = self._of
-        of["until"][series, 0 if of["on"][series] < 0 else 1] = int(self.minute or 0) + self.knobs.cooldown
+        if not of["on"][series]:
+            raise BrokenPromise(f"series {series} is in no swing")
+        of["ended"][series, 0 if of["on"][series] < 0 else 1] = int(self.minute or 0)
         of["on"][series] = 0
 
     def standing(self, series: int) -> Turn:
@@ -198,10 +226,12 @@ class Detector:
 
     def _push(self, minute: int, sums: Ints) -> None:
         """The ring and the windows' sums, both exact."""
-        ring, window = self._of["ring"], self._of["window"]
-        for at, width in enumerate(self.knobs.windows):
-            gone = ring[:, (minute - width) % RING, :2]
-            window[:, at] += sums[:, :2] - gone
+        ring, window, before = self._of["ring"], self._of["window"], self._of["before"]
+        for at, (width, (gap, length)) in enumerate(zip(self.knobs.windows, self.knobs.contrast, strict=True)):
+            window[:, at] += sums[:, :2] - ring[:, (minute - width) % RING, :2]
+            if length:
+                first, last = minute - width - gap - length, minute - width - gap
+                before[:, at] += ring[:, last % RING, :2] - ring[:, first % RING, :2]
         ring[:, minute % RING] = sums
 
     def _statistic(self, minute: int) -> Stats:
@@ -220,7 +250,21 @@ class Detector:
         d = np.where(some, of["window"][:, :, 1] / UNIT / least - mu[:, None], 0.0)
         g = np.maximum(np.sign(d) * skew[:, None], 0.0)
         variance = (sigma2[:, None] + np.abs(d) * g / 3) / least + tau2 + level_variance[:, None]
-        return Stats(sigma2, skew, level, profile, mu, level_variance, tau2, n, d, variance, d / np.sqrt(variance))
+        contrast = self._contrast(sigma2, n, least)
+        z = d / np.sqrt(variance)
+        return Stats(sigma2, skew, level, profile, mu, level_variance, tau2, n, d, variance, z, contrast)
+
+    def _contrast(self, sigma2: Floats, n: Floats, least: Floats) -> Contrast:
+        of, knobs = self._of, self.knobs
+        held = of["before"][:, :, 0].astype(np.float64)
+        has = (held >= knobs.votes) & (n > 0)
+        held = np.where(has, held, 0.0)
+        most = np.where(has, held, 1.0)
+        before = np.where(has, of["before"][:, :, 1] / UNIT / most, 0.0)
+        d = np.where(has, of["window"][:, :, 1] / UNIT / least - before, 0.0)
+        gust2 = np.maximum(of["gust_sum"] / of["gust_weight"], knobs.tau_floor**2)
+        rest = sigma2[:, None] / most + gust2
+        return Contrast(before, held, d, rest, d / np.sqrt(sigma2[:, None] / least + rest))
 
     def _profile(self, minute: int) -> Floats:
         """The hour of day's own part, linear between the hours' centres; (series)."""
@@ -232,24 +276,41 @@ class Detector:
 
     def _fire(self, minute: int, stats: Stats, tested: Bools) -> list[Turn]:
         of, knobs = self._of, self.knobs
-        z = np.where(self._eligible(stats), stats.z, 0.0)
+        z, by_contrast = self._speaking(minute, stats)
         lead = np.argmax(np.abs(z), axis=1)
         best = np.take_along_axis(z, lead[:, None], axis=1)[:, 0]
         sign = np.sign(best).astype(np.int8)
         hot = (np.abs(best) >= knobs.threshold) & tested & (of["hushed"] <= minute)
         of["run"] = np.where(hot, np.where(sign == of["run_sign"], of["run"] + 1, 1), 0).astype(np.int32)
         of["run_sign"] = np.where(hot, sign, 0).astype(np.int8)
-        free = np.where(sign < 0, of["until"][:, 0], of["until"][:, 1]) <= minute
         turns = []
-        for at in np.flatnonzero(hot & (of["run"] >= knobs.persistence) & (sign != of["on"]) & free).tolist():
+        for at in np.flatnonzero(hot & (of["run"] >= knobs.persistence) & (sign != of["on"])).tolist():
             if of["on"][at]:
                 turns.append(self._turn(at, stats, "over", self._watched(at)))
-            of["on"][at], of["fired_by"][at] = sign[at], lead[at]
+            window = int(lead[at])
+            of["on"][at], of["fired_by"][at] = sign[at], window
             of["age"][at] = of["low"][at] = 0
+            of["is_contrast"][at] = by_contrast[at, window]
+            of["against"][at] = stats.contrast.before[at, window]
+            of["against_rest"][at] = stats.contrast.rest[at, window]
             of["onset"][at] = self._onset(at, minute, stats)
-            of["peak"][at] = stats.d[at, lead[at]]
-            turns.append(self._turn(at, stats, "fired", int(lead[at])))
+            of["peak"][at] = self._seen(at, window, stats)[0]
+            turns.append(self._turn(at, stats, "fired", window))
         return turns
+
+    def _speaking(self, minute: int, stats: Stats) -> tuple[Floats, Bools]:
+        """Each window's z, 0 where it may not speak; and where it is that of its contrast, scaled to the threshold.
+
+        After a swing its sign is silent for the cooldown, and then in every window that still holds a part of it.
+        """
+        knobs, eligible, contrast = self.knobs, self._eligible(stats), stats.contrast
+        agrees = eligible & (np.abs(contrast.d) >= knobs.floor) & (np.sign(contrast.d) == np.sign(stats.d))
+        z = np.where(eligible, stats.z, 0.0)
+        scaled = np.where(agrees, contrast.z * (knobs.threshold / knobs.contrast_threshold), 0.0)
+        larger = np.abs(scaled) > np.abs(z)
+        z = np.where(larger, scaled, z)
+        since = minute - np.where(z < 0, self._of["ended"][:, :1], self._of["ended"][:, 1:])
+        return np.where(since >= np.maximum(self._windows, knobs.cooldown), z, 0.0), larger
 
     def _eligible(self, stats: Stats) -> Bools:
         """Which windows may speak: votes and effect enough, a warm baseline, and it goes on; (series, windows)."""
@@ -266,23 +327,33 @@ class Detector:
             if at in fired:
                 continue
             sign, view = int(of["on"][at]), self._watched(at)
-            led = float(stats.d[at, of["fired_by"][at]])
+            led = self._seen(at, int(of["fired_by"][at]), stats)[0]
             if led * sign > of["peak"][at] * sign:
                 of["peak"][at] = led
             of["age"][at] += 1
             if tested[at]:
-                z, d = float(stats.z[at, view]), float(stats.d[at, view])
-                is_low = abs(z) < knobs.threshold / 2 or abs(d) < knobs.floor / 2 or np.sign(z) != sign
-                of["low"][at] = of["low"][at] + 1 if is_low else 0
-            new_normal, new_ruler = of["age"][at] >= knobs.new_normal, of["hushed"][at] > minute
-            if of["low"][at] >= knobs.clear or new_normal or new_ruler:
-                kind = "new ruler" if new_ruler else "new normal" if new_normal else "over"
+                d, variance = self._seen(at, view, stats)
+                z = d / math.sqrt(variance)
+                has_gone = abs(z) < knobs.threshold / 2 or abs(d) < knobs.floor / 2 or np.sign(z) != sign
+                of["low"][at] = of["low"][at] + 1 if has_gone else 0
+            is_low, new_ruler = of["low"][at] >= knobs.clear, of["hushed"][at] > minute
+            if is_low or new_ruler or of["age"][at] >= knobs.new_normal:
+                kind = "new ruler" if new_ruler else "over" if is_low else "new normal"
                 turns.append(self._turn(at, stats, kind, view))
-                of["until"][at, 0 if sign < 0 else 1] = minute + knobs.cooldown
+                of["ended"][at, 0 if sign < 0 else 1] = minute
                 of["on"][at] = 0
                 if kind == "new normal":
                     self._adopt(at, stats)
         return turns
+
+    def _seen(self, at: int, window: int, stats: Stats) -> tuple[float, float]:
+        """A window's effect and its variance, against what the swing of this series fired against."""
+        of = self._of
+        if not of["is_contrast"][at]:
+            return float(stats.d[at, window]), float(stats.variance[at, window])
+        n, s = of["window"][at, window].tolist()
+        d = s / UNIT / n - float(of["against"][at]) if n else 0.0
+        return d, float(stats.sigma2[at]) / max(n, 1) + float(of["against_rest"][at])
 
     def _watched(self, at: int) -> int:
         """The window by which an active swing is followed: the one that fired, but at least 15 minutes."""
@@ -296,11 +367,13 @@ class Detector:
             self._of["level_sum"][at] = self.knobs.level_sure * (s / UNIT / n - float(stats.profile[at]))
 
     def _turn(self, at: int, stats: Stats, kind: str, window: int) -> Turn:
-        of = self._of
+        of, is_contrast = self._of, bool(self._of["is_contrast"][at])
+        d, variance = self._seen(at, window, stats)
+        usual = float(of["against"][at]) if is_contrast else float(stats.mu[at])
         return Turn(at, int(self.minute or 0), kind, int(of["on"][at]), self.knobs.windows[window],
-                    float(stats.z[at, window]), float(stats.d[at, window]), int(stats.n[at, window]),
-                    float(stats.mu[at]), float(stats.variance[at, window]), math.sqrt(float(stats.tau2[at, window])),
-                    int(of["onset"][at]), int(of["age"][at]), float(of["peak"][at]))
+                    d / math.sqrt(variance), d, int(stats.n[at, window]), usual, is_contrast, variance,
+                    math.sqrt(float(stats.tau2[at, window])), int(of["onset"][at]), int(of["age"][at]),
+                    float(of["peak"][at]))
 
     def _onset(self, at: int, minute: int, stats: Stats) -> int:
         """The minute after the last reset of a CUSUM over the ring, drift half the effect of the last ten minutes.
@@ -312,7 +385,8 @@ class Detector:
         weight = np.where(n > 0, 1.0 / (stats.sigma2[at] / np.maximum(n, 1.0) + 0.015**2), 0.0)
         x = s / UNIT / np.maximum(n, 1.0)
         mu, sign = float(stats.mu[at]), float(self._of["on"][at])
-        lately = float(np.cumsum(weight[-10:] * x[-10:])[-1]) / max(float(np.cumsum(weight[-10:])[-1]), 1e-9)
+        last = float(np.cumsum(weight[-10:])[-1])
+        lately = float(np.cumsum(weight[-10:] * x[-10:])[-1]) / last if last else mu
         drift = max(sign * (lately - mu), 0.04) / 2
         total = np.concatenate([[0.0], np.cumsum(weight * (sign * (x - mu) - drift))])
         lowest = RING - int(np.argmin(total[::-1]))  # of equals the last
@@ -366,18 +440,26 @@ class Detector:
         of["v1"] = np.maximum(v1 + knobs.variance * short, 0.05 * of["v0"])
 
     def _learn_weather(self, stats: Stats, has: Bools) -> None:
-        """tau: what the windows' means move beyond sampling error and an uncertain level, each window its own."""
+        """tau and the gusts: what means move beyond sampling error and an uncertain level, each window its own."""
+        contrast, sigma2 = stats.contrast, stats.sigma2[:, None]
+        sampling = sigma2 / np.where(stats.n > 0, stats.n, 1.0)
+        self._learn_sd("tau", has[:, None] & (stats.n > 0), sampling, (
+            stats.d * stats.d, 9 * stats.variance, sampling + stats.level_variance[:, None]))
+        both = sampling + sigma2 / np.where(contrast.n > 0, contrast.n, 1.0)
+        self._learn_sd("gust", has[:, None] & (contrast.n > 0), both, (
+            contrast.d * contrast.d, 9 * (sampling + contrast.rest), both))
+
+    def _learn_sd(self, name: str, has: Bools, sampling: Floats, squares: tuple[Floats, Floats, Floats]) -> None:
+        """`squares`: that of the effect, the most that is believed, and what is no weather."""
         of, knobs = self._of, self.knobs
         fade, expected = 0.5 ** (1 / knobs.half_variance), knobs.tau0**2
-        least = np.where(stats.n > 0, stats.n, 1.0)
-        sampling = stats.sigma2[:, None] / least
         share = expected / (expected + sampling)
-        w = np.where(has[:, None] & (stats.n > 0), share * share, 0.0)
-        excess = np.minimum(stats.d * stats.d, 9 * stats.variance) - sampling - stats.level_variance[:, None]
-        total = fade * of["tau_sum"] + w * excess
-        weight = fade * of["tau_weight"] + w
+        w = np.where(has, share * share, 0.0)
+        seen, most, known = squares
+        total = fade * of[f"{name}_sum"] + w * (np.minimum(seen, most) - known)
+        weight = fade * of[f"{name}_weight"] + w
         short = np.maximum(knobs.tau_least - weight, 0.0)
-        of["tau_sum"], of["tau_weight"] = total + expected * short, weight + short
+        of[f"{name}_sum"], of[f"{name}_weight"] = total + expected * short, weight + short
 
     # What it knows.
 

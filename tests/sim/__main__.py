@@ -92,7 +92,7 @@ def full(seeds: Sequence[int], presets: Sequence[str], times: int) -> list[Outco
     return outcomes
 
 
-def _asked() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description="The detector, judged by made-up publics.")
     parser.add_argument("--full", action="store_true", help="every preset, beside the usual detectors")
     parser.add_argument("--preset", action="append", choices=PRESETS, help="of a full run, only this (may be repeated)")
@@ -102,13 +102,16 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
     parser.add_argument("--write", action="store_true", help="the tables into the README")
     parser.add_argument("--tighten", action="store_true", help="the ratchet, where a quick run was better")
-    return parser.parse_args()
+    return parser
 
 
 def main() -> int:
     """Runs what is asked for. 1: a figure fell behind the ratchet."""
-    asked = _asked()
+    parser = _parser()
+    asked = parser.parse_args()
     is_full = bool(asked.full or asked.preset or asked.tag or asked.seed)
+    if asked.write and (asked.preset or not is_full):
+        parser.error("--write needs a full run of every preset")
     seeds = seeds_of(asked.tag) if asked.tag else (asked.seed,) * 4 if asked.seed else SEEDS
     outcomes = full(seeds, asked.preset or tuple(PRESETS), asked.times) if is_full else attempt(quick_plans(), True)
     said = f"{tables(outcomes)}\n\n{_run_by(asked, is_full, outcomes)}"
@@ -123,7 +126,9 @@ def main() -> int:
 def _run_by(asked: argparse.Namespace, is_full: bool, outcomes: Sequence[Outcome]) -> str:
     seeds = f"seeds of the tag {asked.tag}" if asked.tag else f"seeds {asked.seed or ', '.join(map(str, SEEDS))}"
     brands, one = sum(outcome.plan.brands for outcome in outcomes), outcomes[0]
-    return (f"Made by `python -m tests.sim{' --full' if is_full else ''}`, {seeds}. With {brands} brands side by side "
+    how = "".join([" --full" * is_full, f" --tag {asked.tag}" if asked.tag else "",
+                   f" --times {asked.times}" if asked.times > 1 else ""])
+    return (f"Made by `python -m tests.sim{how}`, {seeds}. With {brands} brands side by side "
             f"the detector took {one.us_per_pane:.1f} us a minute and {one.bytes_per_brand / 1000:.1f} kB for each; "
             f"{machine()}.")
 

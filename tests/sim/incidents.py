@@ -7,7 +7,7 @@
     source     one source speaks otherwise, and may speak more
     language   one language does
     mix        a source or a language that was always gloomier (or brighter) speaks more; nobody has changed his mind
-    account    one account writes and writes; nearly all others are as ever
+    account    one account writes and writes, at one source; nearly all others are as ever
 
 and beside them `none`: all turn alike, so that nothing may be named for more than half of the change.
 
@@ -127,14 +127,18 @@ def _drawn(rng: Rng, kind: str) -> Incident | None:
     before, now = voices(rng, who, count * int(rng.integers(8, 30))), voices(rng, changed, count - topics, 0.08)
     if topics:
         now = _with_topic(rng, now, voices(rng, _uneven(rng, who), topics), sign)
-    posts = _posts(rng, before, now, sign if kind == "account" else 0)
-    if _share(who, name) > MOST_SHARE or not _is_seen(before.score, now.score, posts, kind == "account"):
+    posts_before, posts, loudest = *(_repeated(rng, said) for said in (before, now)), now.score[:2]
+    if kind == "account":
+        loud = _loud(rng, who, int(rng.uniform(0.3, 1.5) * count), sign)
+        posts, loudest = _joined(posts, loud), loud.score
+    if _share(who, name) > MOST_SHARE or not _is_seen((before, now), (posts_before, posts), kind == "account"):
         return None
-    votes = {"source": (_sums(before, "source", who.sources), _sums(now, "source", who.sources)),
-             "language": (_sums(before, "language", LANGUAGES), _sums(now, "language", LANGUAGES))}
+    fired = (posts_before, posts) if kind == "account" else (before, now)
     topic, hour = str(rng.choice(TOPICS)), voices(rng, who, int(count * rng.uniform(0.5, 4)))
-    return Incident(kind, topic if kind == "term" else name, votes, posts, _said(rng, who, now, sign, topic),
-                    _said(rng, who, hour, sign, topic), float((now.polarity == sign).mean()))
+    return Incident(kind, topic if kind == "term" else name, _split(who, fired),
+                    Posts(*(_amount(said) for said in (posts_before.score, posts.score, loudest))),
+                    _said(rng, who, now, sign, topic), _said(rng, who, hour, sign, topic),
+                    float((now.polarity == sign).mean()))
 
 
 def _uneven(rng: Rng, who: Public) -> Public:
@@ -176,34 +180,51 @@ def _changed(rng: Rng, who: Public, kind: str, sign: int) -> tuple[Public, Publi
 def _with_topic(rng: Rng, now: Voices, more: Voices, sign: int) -> Voices:
     """These and more, who speak of one thing, nearly all of them in one tone."""
     polarity = np.where(rng.random(len(more.score)) < 0.92, sign, more.polarity)
-    more = more._replace(polarity=polarity, score=_scores(rng, polarity), topical=np.ones(len(polarity), np.bool_))
-    return Voices(*(np.concatenate(pair) for pair in zip(now, more, strict=True)))
+    return _joined(now, more._replace(polarity=polarity, score=_scores(rng, polarity),
+                                      topical=np.ones(len(polarity), np.bool_)))
 
 
-def _posts(rng: Rng, before: Voices, now: Voices, sign: int) -> Posts:
-    """All posts: people who say it again, and perhaps one who does not stop."""
-    again, again_now = (rng.choice(voices.score, len(voices.score) * 3 // 10) for voices in (before, now))
-    loud = _scores(rng, np.full(int(rng.uniform(0.3, 1.5) * len(now.score)), sign)) if sign else now.score[:2]
-    total = now.score.sum() + again_now.sum() + (loud.sum() if sign else 0)
-    count = len(now.score) + len(again_now) + (len(loud) if sign else 0)
-    return Posts((len(before.score) + len(again), float(before.score.sum() + again.sum())), (count, float(total)),
-                 (len(loud), float(loud.sum())))
+def _repeated(rng: Rng, votes: Voices) -> Voices:
+    """All posts: these, and three in ten of them said once more."""
+    again = rng.choice(len(votes.score), len(votes.score) * 3 // 10)
+    return _joined(votes, Voices._make(column[again] for column in votes))
 
 
-def _is_seen(before: Floats, now: Floats, posts: Posts, is_raw: bool) -> bool:
-    in_votes = _z(now.mean() - before.mean(), len(now)) >= 4.5
-    (n0, s0), (n1, s1), _ = posts
-    return not in_votes and _z(s1 / n1 - s0 / n0, n1) >= 4.5 if is_raw else in_votes
+def _loud(rng: Rng, who: Public, count: int, sign: int) -> Voices:
+    """One account at one source, in one language and one tone."""
+    polarity = np.full(count, sign)
+    return Voices(np.full(count, rng.integers(len(who.sources))), np.full(count, rng.integers(2)), polarity,
+                  _scores(rng, polarity), np.zeros(count, np.bool_))
+
+
+def _joined(some: Voices, more: Voices) -> Voices:
+    return Voices._make(np.concatenate(pair) for pair in zip(some, more, strict=True))
+
+
+def _is_seen(votes: tuple[Voices, Voices], posts: tuple[Voices, Voices], is_raw: bool) -> bool:
+    """By the test on votes; or, `is_raw`, by that on all posts alone."""
+    in_votes, in_posts = (_z(now.score.mean() - before.score.mean(), len(now.score)) >= 4.5
+                          for before, now in (votes, posts))
+    return in_posts and not in_votes if is_raw else in_votes
 
 
 def _z(change: float, count: float) -> float:
     return abs(change) / sqrt(0.45 / count + 0.02**2)
 
 
-def _sums(votes: Voices, dimension: str, names: Sequence[str]) -> dict[str, Amount]:
-    segment: Ints = getattr(votes, dimension)
-    counts, totals = np.bincount(segment, minlength=len(names)), np.bincount(segment, votes.score, len(names))
-    return {name: (int(counts[at]), float(totals[at])) for at, name in enumerate(names) if counts[at]}
+def _split(who: Public, fired: tuple[Voices, Voices]) -> dict[str, tuple[Sums, Sums]]:
+    """The sums by dimension, before and now, of the votes or posts in which the change was seen."""
+    before, now = fired
+    return {"source": (_sums(before.source, before.score, who.sources), _sums(now.source, now.score, who.sources)),
+            "language": (_sums(before.language, before.score, LANGUAGES), _sums(now.language, now.score, LANGUAGES))}
+
+
+def _sums(segment: Ints, score: Floats, names: Sequence[str]) -> dict[str, Amount]:
+    return {name: _amount(score[segment == at]) for at, name in enumerate(names) if (segment == at).any()}
+
+
+def _amount(score: Floats) -> Amount:
+    return len(score), float(score.sum())
 
 
 def _said(rng: Rng, who: Public, votes: Voices, sign: int, topic: str) -> list[Said]:
