@@ -36,6 +36,15 @@ check: $(VENV)/.test  ## CI's static half: ruff and mypy --strict
 driver: $(VENV)/.test  ## A thousand seeded runs of both workers' pure loops against the slow recount
 	$(BIN)/python -m tests.driver $(or $(ARGS),1000)
 
+swings: $(VENV)/.test  ## False alarms, recall and delay of the detector on made-up publics, in under a minute
+	$(BIN)/python -m tests.sim $(ARGS)
+
+swings-full: $(VENV)/.test  ## The table of the README, beside other detectors; some twenty minutes
+	$(BIN)/python -m tests.sim --full $(ARGS)
+
+coverage: $(VENV)/.test  ## How often the mood's interval holds the truth
+	$(BIN)/python -m tests.sim.coverage $(ARGS)
+
 bench: $(VENV)/.test  ## The table of budgets, measured on this machine
 	$(BIN)/python -m tests.bench $(ARGS)
 
@@ -45,4 +54,4 @@ evaluate: $(VENV)/.demo  ## The model's quality on labelled posts: make evaluate
 clean:  ## Forget what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test check driver bench evaluate clean
+.PHONY: help setup demo test check driver swings swings-full coverage bench evaluate clean
