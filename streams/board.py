@@ -1,6 +1,8 @@
 """The board: every brand's pulse in a terminal, calm enough to leave open.
 
     Kopi Lumora     +0.24  ────────────┼─[━●━]───────  ▃▄▅▆▅▄▅▆▇   12  240 1.2k
+   ▼ Lajuro         severe   since 14:12 (22 min)  now -0.55, usually -0.02
+      412 votes · by chance <1 in 78 weeks · organic · about ongkos 62%, hujan
 
 `render` is a pure function of a `View`; `Board` keeps one on the screen. Nothing needs colour to be understood, and a
 board that is not shown on a terminal prints a line now and then instead. Numbers and brand titles only: a view has no
@@ -19,11 +21,15 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from streams import wording
+from streams.heart.incident import Standing, Swing
 from streams.heart.window import Reading
 
 ABSENT = "—"
 SICK = 0.9  # completeness below which no swing is looked for
+COORDINATED = "coordinated"
 EVERY_S = 10.0  # how often a board without a terminal says something
+INCIDENTS = 4  # so many are shown, the open ones first
 _WIDE = 80  # cells; below it the curve goes, so that the scale keeps its room
 
 
@@ -47,10 +53,12 @@ class BrandLine:
     positive: float | None = None
     completeness: float | None = None
     replaying: bool = False
+    standing: Standing | None = None  # None: nobody looks for swings
 
     @classmethod
     def of(cls, title: str, readings: Mapping[str, Reading], *, window: str = "1h",
-           curve: Sequence[float | None] = (), replaying: bool = False) -> "BrandLine":
+           curve: Sequence[float | None] = (), replaying: bool = False,
+           standing: Standing | None = None) -> "BrandLine":
         """The line of one brand from its readings by window; `window` names the one whose mood is shown."""
         shown = readings[window]
         mentions = {name: reading.mentions for name, reading in readings.items()}
@@ -60,7 +68,8 @@ class BrandLine:
             name=shown.brand, title=title, mood=shown.mood, lower=shown.lower, upper=shown.upper, curve=tuple(curve),
             mentions_1m=mentions.get("1m", 0), mentions_5m=mentions.get("5m", 0), mentions_1h=mentions.get("1h", 0),
             authors=shown.authors, organic=shown.organic, negative=negative, neutral=neutral, positive=positive,
-            completeness=shown.completeness, replaying=replaying)
+            completeness=shown.completeness, replaying=replaying,
+            standing=standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class View:
     now_ms: int | None = None  # what the posts' clock shows, UTC
     uptime_s: float = 0.0
     note: str = ""  # one line under the title, such as where the metrics are
+    swings: tuple[Swing, ...] = ()  # incidents as they stand, in any order
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +114,17 @@ class Glyphs:
     absent: str
     rule: str
     dot: str
+    down: str  # what a swing does
+    up: str
+    volume: str
+    copies: str
+    least: str  # not below
 
 
-UNICODE = Glyphs(line="─", zero="┼", bar="━", mark="●", levels="▁▂▃▄▅▆▇█", absent=ABSENT, rule="─", dot="·")
-ASCII = Glyphs(line="-", zero="|", bar="=", mark="o", levels="_.-=^", absent="-", rule="-", dot="-")
+UNICODE = Glyphs(line="─", zero="┼", bar="━", mark="●", levels="▁▂▃▄▅▆▇█", absent=ABSENT, rule="─", dot="·",
+                 down="▼", up="▲", volume="◆", copies="≡", least="≥")
+ASCII = Glyphs(line="-", zero="|", bar="=", mark="o", levels="_.-=^", absent="-", rule="-", dot="-",
+               down="v", up="^", volume="#", copies="=", least=">=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +140,7 @@ class _Columns:
         """A share of the room for each: first the title, then scale and curve alike."""
         longest = max((cell_len(t) for t in titles), default=0)
         title = min(max(longest, 8), 14 if width < 100 else 22)
-        fixed = 1 + title + 2 + 5 + 2 + 2 + 15  # margin, title, mood, gaps, three counts
+        fixed = 2 + title + 2 + 5 + 2 + 2 + 15  # mark, title, mood, gaps, three counts
         room = max(0, width - fixed - 1)
         if width < _WIDE:
             return cls(title, max(7, (room - 1) // 2 * 2 + 1), 0)
@@ -136,7 +153,7 @@ def render(view: View, width: int, *, height: int | None = None, glyphs: Glyphs 
     head, brands, foot = _head(view, width, glyphs), _brands(view, width, glyphs), _foot(view, width, glyphs)
     columns = [_column_names(view, width)]
     spare = (height if height is not None else 10**6) - len(head) - len(columns) - len(foot)
-    blocks = _fitted(brands, spare)
+    blocks = _fitted(brands, _panel_head(view, width, glyphs), _incidents(view, width, glyphs), spare)
     return Group(*(_cut(line, width) for line in (*head, *columns, *blocks, *foot)))
 
 
@@ -148,8 +165,8 @@ def summary(view: View) -> str:
     >>> summary(View((busy, quiet), PipelineLine(posts_per_s=99.6)))
     'Quovira +0.10 [+0.05 to +0.15], Lajuro —; 100 posts/s, 0 rejected'
     """
-    said = ", ".join(f"{_plain(b.title)} {_mood(b.mood)}{_interval(b)}{' (replaying)' if b.replaying else ''}"
-                     for b in view.brands)
+    said = ", ".join(f"{_plain(b.title)} {_mood(b.mood)}{_interval(b)}{_swinging(b)}"
+                     f"{' (replaying)' if b.replaying else ''}" for b in view.brands)
     return f"{said}; {view.pipeline.posts_per_s:.0f} posts/s, {view.pipeline.rejects} rejected"
 
 
@@ -220,6 +237,19 @@ def _interval(line: BrandLine) -> str:
     return f" [{_mood(line.lower)} to {_mood(line.upper)}]"
 
 
+def _swinging(line: BrandLine) -> str:
+    words = _severities(line.standing)
+    return f" ({', '.join(f'{name} {word}' for name, word in words)})" if words else ""
+
+
+def _severities(standing: Standing | None) -> list[tuple[str, str]]:
+    """What is open, and how severe it is."""
+    if standing is None:
+        return []
+    of = (("down", standing.down), ("up", standing.up), ("volume", standing.volume))
+    return [(name, wording.SEVERITY[severity]) for name, severity in of if severity]
+
+
 def _share(share: float | None, glyphs: Glyphs) -> str:
     return f"{glyphs.absent:>4}" if share is None else f"{share:4.0%}"
 
@@ -275,18 +305,21 @@ def _column_names(view: View, width: int) -> Text:
     half = columns.scale // 2
     ends = f"{'-1':<{half}}0{'+1':>{columns.scale - half - 1}}"
     curve = f"  {'lately':<{columns.curve}}" if columns.curve else ""
-    return Text(f" {'brand':<{columns.title}}  {'mood':>5}  {ends}{curve}  {'1m':>5}{'5m':>5}{'1h':>5}", "dim")
+    return Text(f"  {'brand':<{columns.title}}  {'mood':>5}  {ends}{curve}  {'1m':>5}{'5m':>5}{'1h':>5}", "dim")
 
 
 def _brands(view: View, width: int, glyphs: Glyphs) -> list[list[Text]]:
     columns = _Columns.of(width, (b.title for b in view.brands))
-    return [[_pulse(line, columns, glyphs), _detail(line, glyphs)] for line in view.brands]
+    copied = {s.brand for s in view.swings if s.is_open and s.authenticity == COORDINATED}
+    return [[_pulse(line, columns, glyphs, line.name in copied), _detail(line, glyphs, line.name in copied)]
+            for line in view.brands]
 
 
-def _pulse(line: BrandLine, columns: _Columns, glyphs: Glyphs) -> Text:
-    """The first line of a brand: title, mood, scale, curve, counts."""
+def _pulse(line: BrandLine, columns: _Columns, glyphs: Glyphs, is_copied: bool) -> Text:
+    """The first line of a brand: whether it swings, title, mood, scale, curve, counts."""
     tone = _tone(line)
-    text = Text(f" {set_cell_size(_plain(line.title), columns.title)}  ", "bold")
+    text = Text("", "bold").append(*_mark(line.standing, is_copied, glyphs))
+    text.append(f" {set_cell_size(_plain(line.title), columns.title)}  ")
     text.append(f"{_mood(line.mood, glyphs):>5}  ", tone)
     text.append(scale(line, columns.scale, glyphs), "dim" if line.mood is None else tone)
     if columns.curve:
@@ -294,6 +327,18 @@ def _pulse(line: BrandLine, columns: _Columns, glyphs: Glyphs) -> Text:
     counts = "".join(f"{count(n):>5}" for n in (line.mentions_1m, line.mentions_5m, line.mentions_1h))
     text.append(f"  {counts}", "not bold")
     return text
+
+
+def _mark(standing: Standing | None, is_copied: bool, glyphs: Glyphs) -> tuple[str, str]:
+    """One cell that says what is open: mood before copies before volume."""
+    names = [name for name, _ in _severities(standing)]
+    if "down" in names:
+        return glyphs.down, "red"
+    if "up" in names:
+        return glyphs.up, "green"
+    if is_copied:
+        return glyphs.copies, "yellow"
+    return (glyphs.volume, "yellow") if names else (" ", "")
 
 
 def _tone(line: BrandLine) -> str:
@@ -305,10 +350,10 @@ def _tone(line: BrandLine) -> str:
     return "not bold red" if line.upper is not None and line.upper < 0 else "not bold"
 
 
-def _detail(line: BrandLine, glyphs: Glyphs) -> Text:
+def _detail(line: BrandLine, glyphs: Glyphs, is_copied: bool) -> Text:
     """The second line of a brand: shares and trust, or why there is no mood."""
     text = Text("   ", "dim")
-    state = _state(line)
+    state = _state(line) if _needs_attention(line) or line.mood is None else _swing_state(line, glyphs, is_copied)
     if line.mood is None:
         return text.append(state)
     shares = ((name, _share(share, glyphs)) for name, share in
@@ -316,7 +361,8 @@ def _detail(line: BrandLine, glyphs: Glyphs) -> Text:
     text.append("  ".join(f"{name}{share}" for name, share in shares))
     authors = glyphs.absent if line.authors is None else count(line.authors)
     text.append(f"   {authors:>5} authors   {_share(line.organic, glyphs).strip():>4} organic   ")
-    return text.append(state, "not dim bold" if _needs_attention(line) else "")
+    is_said = _needs_attention(line) or is_copied or bool(_severities(line.standing))
+    return text.append(state, "not dim bold" if is_said else "")
 
 
 def _needs_attention(line: BrandLine) -> bool:
@@ -339,14 +385,76 @@ def _state(line: BrandLine) -> str:
     return f"{line.completeness:.0%} complete"
 
 
-def _fitted(brands: list[list[Text]], room: int) -> list[Text]:
-    """As much of the brands as `room` lines hold: with air, without, first lines only, then a count of the rest."""
+def _swing_state(line: BrandLine, glyphs: Glyphs, is_copied: bool) -> str:
+    """What swings, or how small a swing would be seen."""
+    marks = {"down": glyphs.down, "up": glyphs.up, "volume": glyphs.volume}
+    words = [f"{marks[name]} {word}" for name, word in _severities(line.standing)]
+    if is_copied:
+        words.append(f"{glyphs.copies} {COORDINATED}")
+    if words or line.standing is None:
+        return " ".join(words) or _state(line)
+    if not line.standing.is_ready:
+        return "learning the usual"
+    return _state(line) if line.standing.smallest is None else f"sees swings {glyphs.least}{line.standing.smallest:.2f}"
+
+
+def _panel_head(view: View, width: int, glyphs: Glyphs) -> list[Text]:
+    """The line over the incidents; nothing where nobody looks for any."""
+    standings = [line.standing for line in view.brands if line.standing is not None]
+    if not standings and not view.swings:
+        return []
+    warm = sum(standing.is_ready for standing in standings)
+    said = "swings" if view.swings else "swings: none so far"
+    if warm < len(standings):
+        said += f"; {warm} of {len(standings)} brands are known well enough to see one"
+    return [Text(f" {glyphs.rule * 2} {said} {glyphs.rule * width}"[: width - 1], "dim")]
+
+
+def _incidents(view: View, width: int, glyphs: Glyphs) -> list[list[Text]]:
+    """Two lines for each of the latest incidents, the open ones first."""
+    titles = {line.name: line.title for line in view.brands}
+    columns = _Columns.of(width, titles.values())
+    latest = sorted(view.swings, key=lambda swing: (swing.is_open, swing.onset_ms, swing.id), reverse=True)
+    return [[_course(swing, view, set_cell_size(_plain(titles.get(swing.brand, swing.brand)), columns.title), glyphs),
+             _grounds(swing, width, glyphs)] for swing in latest[:INCIDENTS]]
+
+
+def _course(swing: Swing, view: View, title: str, glyphs: Glyphs) -> Text:
+    """The first line of an incident: what, whose, how severe, since when, now against usual."""
+    down = swing.direction == "down"
+    mark, tone = (glyphs.down, "red") if down else (glyphs.up, "green")
+    if wording.is_volume(swing):
+        mark, tone = glyphs.volume, "yellow"
+    elif swing.authenticity == COORDINATED:
+        mark, tone = glyphs.copies, "yellow"
+    text = Text(" ", "" if swing.is_open else "dim").append(mark, tone).append(f" {title}  ", "bold")
+    text.append(f"{wording.severity(swing):<7}  ", tone)
+    return text.append(f"{wording.course(swing, view.now_ms)}  {wording.figures(swing)}")
+
+
+def _grounds(swing: Swing, width: int, glyphs: Glyphs) -> Text:
+    """The second line of an incident: how sure, who speaks, of what."""
+    said = wording.fitted([_plain(one) for one in wording.grounds(swing)], width - 5, f" {glyphs.dot} ")
+    return Text(f"     {said}", "" if swing.is_open else "dim")
+
+
+def _fitted(brands: list[list[Text]], head: list[Text], incidents: list[list[Text]], room: int) -> list[Text]:
+    """As much as `room` lines hold.
+
+    Brands with air, then without, then incidents in one line but for the first, then brands in one line, then fewer
+    incidents; at last a count of the brands that are left out.
+    """
     airy = [line for block in brands for line in (*block, Text(""))][:-1]
     tight = [line for block in brands for line in block]
     short = [block[0] for block in brands]
-    for lines in (airy, tight, short):
-        if len(lines) <= room:
-            return lines
+    whole = [line for block in incidents for line in block]
+    brief = [*whole[:2], *(block[0] for block in incidents[1:])]
+    fewer = [whole[:lines] for lines in range(len(whole), -1, -2)]
+    for lines, panel in ((airy, whole), (tight, whole), (tight, brief), *((short, some) for some in fewer)):
+        if len(lines) + len(head) + len(panel) <= room:
+            return [*lines, *head, *panel]
+    if len(short) <= room:
+        return short
     kept = max(0, room - 1)
     return [*short[:kept], Text(f"   and {len(short) - kept} more", "dim")]
 

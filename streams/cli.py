@@ -73,12 +73,14 @@ def main() -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Which public.")
 @click.option("--rate", type=click.FloatRange(min=1, max=2000), default=50.0, show_default=True, help="Posts a second.",
               metavar="POSTS_PER_S")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Write what is sent, as `denyut backtest` reads it.")
 @answered
-def demo(seconds: float | None, headless: bool, seed: int, rate: float) -> int:
+def demo(seconds: float | None, headless: bool, seed: int, rate: float, record: Path | None) -> int:
     """The whole pipeline on this machine: a public, a feed, Kafka, both workers, a live board."""
     from streams.demo import Wish, run
 
-    return run(Wish(seconds=seconds, headless=headless, seed=seed, rate=rate, model=settings().model))
+    return run(Wish(seconds=seconds, headless=headless, seed=seed, rate=rate, model=settings().model, record=record))
 
 
 @main.command()
@@ -120,6 +122,34 @@ def feed_file(path: Path, **options: Any) -> int:
     summary = run_file(chosen, path, Options.read(**options))
     click.echo(summary, err=True)
     return int(bool(summary.not_sent))
+
+
+@main.command()
+@click.argument("posts", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--brands", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+              help="The brand file.  [default: DENYUT_BRANDS]")
+@click.option("--map", "mapping", default="", metavar="FIELD=COLUMN,…", help="Which column holds which field.")
+@click.option("--source", default="file", show_default=True, help="The source of rows that name none.")
+@click.option("--model", default="", help="For rows without a score.  [default: DENYUT_MODEL]")
+@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True,
+              help="At a row that is no post: stop, or count it and pass it by.")
+@click.option("--json", "json_lines", is_flag=True, help="One JSON line for each step of a swing, as in denyut.swings.")
+@click.option("--mood", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Write what the windows said, each minute: .csv or .parquet.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw it: .png.")
+@click.option("--resume", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Record scores here, and do not ask again for those that are.")
+@answered
+def backtest(posts: Path, brands: Path | None, model: str, on_error: str, **options: Any) -> int:
+    """Every swing in a file of old posts, with its reasons; without Kafka."""
+    from dataclasses import replace
+
+    from streams.backtest import Wish, run
+
+    chosen = settings()
+    chosen = replace(chosen, brands=str(brands or chosen.brands), model=model or chosen.model)
+    _logs(chosen)
+    return run(chosen, Wish(posts=posts, skip=on_error == "skip", **options))
 
 
 @main.group()

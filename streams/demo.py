@@ -1,10 +1,11 @@
 """The demo: the whole pipeline on one machine, with nothing but Python.
 
     public ──▶ feed ──▶ Kafka, in this process ──▶ score worker ──▶ Kafka ──▶ pulse worker ──▶ /metrics ──▶ board
-
-Both workers are the real ones, each a process of its own; the board reads their `/metrics` pages. The public is
-invented and lives a day in six minutes, on its own clock, which all parts are told. At the end of a headless run
-everything that was sent is counted again, the slow way, and held against what the pulse worker shows.
+                                                                                   └──▶ denyut.swings ────────┘
+Both workers are the real ones, each a process of its own; the board reads their `/metrics` pages and what is told of
+swings. The public is invented and lives a day in six minutes, on its own clock, which all parts are told; a crisis and
+a campaign are planned in it. At the end of a headless run everything that was sent is counted again, the slow way, and
+held against what the pulse worker shows.
 Knows nothing of how a post is scored or counted.
 """
 
@@ -26,48 +27,55 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from streams import wording
 from streams.board import Board, BrandLine, PipelineLine, View, summary
 from streams.clock import Clock
 from streams.embedded import EmbeddedBroker
 from streams.feed import Feed, Rules
 from streams.heart.brands import Brands
-from streams.heart.errors import LostBroker
+from streams.heart.errors import DenyutError, LostBroker
+from streams.heart.incident import Swing
 from streams.heart.intake import Judge, Judged, Limits, Record
 from streams.heart.pane import MINUTE, PANE_MS, pane_of
 from streams.heart.watermark import GUARD_MS
 from streams.heart.window import WINDOWS, Reading
+from streams.notebook import Notebook
 from streams.recount import Mention, Recount
 from streams.scrape import Page
 from streams.settings import Settings
-from streams.sources.public import SOURCE, SPEED, START_MS, Happening, Public
+from streams.sources.public import SOURCE, SPEED, START_MS, Happening, Public, planned
+from streams.told import Told
 
 TICK_S = 0.05  # 12 s of the public's day: less than the delay, or panes close before their ticks are there
 LOOK_S = 1.0
 START_S = 120.0  # loading the model on a slow disk
 DRAIN_S = 60.0
 TELL_S = 5.0
+FEED = "demo"  # what its ticks are called
 POST_TO_METRIC = "denyut_post_to_metric_seconds"
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked on the command line. `seconds` None: until Ctrl-C."""
+    """What was asked on the command line. `seconds` None: until Ctrl-C. `record`: write down there what is sent."""
 
     seconds: float | None
     headless: bool
     seed: int
     rate: float
     model: str = ""
+    record: Path | None = None
 
 
 def run(wish: Wish) -> int:
     """Runs the demo; returns the exit code: 1 if anything was lost or doubled."""
     with ExitStack() as stack:
+        notebook = stack.enter_context(Notebook(wish.record, SOURCE)) if wish.record else None
         stop = stack.enter_context(_interruptible())
         _say("starting: Kafka inside this process, the model, two workers")
         stage = stack.enter_context(Stage.set(wish.model))
         board = None if wish.headless else stack.enter_context(Board())
-        show = Show(stage, board)
+        show = Show(stage, board, notebook)
         try:
             show.play(wish, stop)
         except KeyboardInterrupt:
@@ -99,7 +107,7 @@ def _interruptible() -> Iterator[list[int]]:
 
 @dataclass
 class Stage:
-    """Everything that runs: the broker, the two workers, the feed."""
+    """Everything that runs: the broker, the two workers, the feed, and who listens for swings."""
 
     settings: Settings
     clock: Clock
@@ -109,6 +117,7 @@ class Stage:
     workers: list[subprocess.Popen[bytes]]
     log: Path
     brands: Brands
+    told: Told
 
     @classmethod
     @contextmanager
@@ -126,9 +135,10 @@ class Stage:
                         "DENYUT_BROKERS": broker.address, "DENYUT_SOURCES": SOURCE, "DENYUT_CLOCK": str(clock),
                         "DENYUT_HTTP": f"127.0.0.1:{port}", "DENYUT_MODEL": model}))
                 pages = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-                with Feed(settings, "demo", (SOURCE,), rules=Rules(create_time=True, embedded=True)) as feed:
+                with (Feed(settings, FEED, (SOURCE,), rules=Rules(create_time=True, embedded=True)) as feed,
+                      Told(settings, embedded=True) as told):
                     yield cls(settings, clock, feed, pages["score"], pages["pulse"], workers, folder,
-                              settings.read_brands())
+                              settings.read_brands(), told)
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 _end(workers)
@@ -189,6 +199,7 @@ class Show:
 
     stage: Stage
     board: Board | None
+    notebook: Notebook | None = None
     sent: list[Record] = field(default_factory=list)  # kept in a headless run, to be counted again
     began: float = 0.0
     ended: float = 0.0
@@ -203,8 +214,10 @@ class Show:
         self._wait_for_workers(stop)
         clock = self.stage.clock
         self.began = self.told = ticked = time.monotonic()
+        start_ms = clock.now_ms()
+        public = Public(seed=wish.seed, rate_per_s=wish.rate, start_ms=start_ms, events=planned(start_ms))
         with self._looking():
-            for happening in Public(seed=wish.seed, rate_per_s=wish.rate, start_ms=clock.now_ms(), speed=SPEED):
+            for happening in public:
                 while (ahead_s := clock.seconds(happening.at_ms - clock.now_ms())) > 0 or stop:
                     now = time.monotonic()
                     self.ended = now
@@ -225,7 +238,7 @@ class Show:
             while not over.wait(LOOK_S):
                 try:
                     self._look(time.monotonic())
-                except (LostBroker, OSError) as error:
+                except (DenyutError, OSError) as error:
                     self.failed.append(error)
                     return
 
@@ -250,12 +263,18 @@ class Show:
             time.sleep(TICK_S)
 
     def _send(self, happening: Happening, *, keep: bool) -> None:
-        if self.stage.feed.send(happening) and keep:
+        if not self.stage.feed.send(happening):
+            return
+        if self.notebook is not None:
+            self.notebook.send(happening)
+        if keep:
             self.sent.append(Record(0, len(self.sent), happening.at_ms, happening.key, happening.value))
 
     def _tick(self, now_ms: int) -> None:
         self.last_ms = now_ms
         self.stage.feed.tick(now_ms)
+        if self.notebook is not None:
+            self.notebook.tick(FEED, now_ms)
 
     # Showing.
 
@@ -265,23 +284,28 @@ class Show:
         view = self._view(now, score, pulse)
         if self.board is not None:
             self.board.update(view)
-        elif now - self.told >= TELL_S:
+            return
+        whole = {(swing.id, swing.step): swing for swing in self.stage.told.latest()}  # with the terms of earlier steps
+        for step in self.stage.told.news():
+            _say(wording.sentence(whole.get((step.id, step.step), step), self.stage.brands.title(step.brand)))
+        if now - self.told >= TELL_S:
             self.told = now
             _say(summary(view))
 
     def _view(self, now: float, score: Page, pulse: Page) -> View:
         brands = self.stage.brands
-        readings = pulse.readings(brands.names)
+        readings, standings = pulse.readings(brands.names), pulse.standings(brands.names)
         lines = []
         for name in brands.names:
             if name in readings:
                 self.curves[name].append(readings[name]["1h"].mood)
                 lines.append(BrandLine.of(brands.title(name), readings[name], curve=tuple(self.curves[name]),
-                                          replaying=bool(pulse.get("denyut_replaying", brand=name))))
+                                          replaying=bool(pulse.get("denyut_replaying", brand=name)),
+                                          standing=standings.get(name)))
             else:
-                lines.append(BrandLine(name, brands.title(name)))
+                lines.append(BrandLine(name, brands.title(name), standing=standings.get(name)))
         return View(brands=tuple(lines), pipeline=self._pipeline(now, score, pulse), now_ms=self.stage.clock.now_ms(),
-                    uptime_s=now - self.began,
+                    uptime_s=now - self.began, swings=self.stage.told.latest(),
                     note=f"invented public, a day in six minutes; metrics: {self.stage.pulse}/metrics")
 
     def _pipeline(self, now: float, score: Page, pulse: Page) -> PipelineLine:
@@ -322,7 +346,19 @@ class Show:
             "model": score.label("denyut_build_info", "model"),
             "brands": {name: {"mood": of["24h"].mood, "lower": of["24h"].lower, "upper": of["24h"].upper,
                               "votes": of["24h"].votes, "mentions": of["24h"].mentions} for name, of in shown.items()},
+            "swings": [in_account(swing) for swing in self._told_at_last()],
         }
+
+    def _told_at_last(self) -> tuple[Swing, ...]:
+        """Every incident as it stands at the end, when no step of one is on its way any more."""
+        until = time.monotonic() + DRAIN_S
+        while Page.fetch(f"{self.stage.pulse}/metrics").count("denyut_swing_steps_waiting"):
+            if time.monotonic() > until:
+                _say("not all that is known of swings was told in time")
+                break
+            time.sleep(LOOK_S / 4)
+        self.stage.told.catch_up(DRAIN_S)
+        return self.stage.told.latest()
 
     def _rest(self) -> None:
         """Until the figures show the last tick: then every record before it has been counted."""
@@ -388,6 +424,18 @@ def compare(mentions: Sequence[Mention], shown: Shown, last_ms: int, grace_ms: i
             inner = want - got
             lost, doubled = lost + max(missing, 0), doubled + max(-missing, 0)
     return lost, doubled
+
+
+def in_account(swing: Swing) -> dict[str, Any]:
+    """An incident in the account: numbers, names of the brand file and terms."""
+    cause = swing.causes[0] if swing.causes else None
+    return {
+        "brand": swing.brand, "series": swing.series, "direction": swing.direction, "state": str(swing.state),
+        "authenticity": swing.authenticity, "severity": swing.severity, "onset_ms": swing.onset_ms,
+        "at_ms": swing.at_ms, "ended": swing.ended, "usual": swing.usual, "peak": swing.peak,
+        "cause": None if cause is None else {"kind": cause.kind, "name": cause.name, "share": cause.share},
+        "terms": [term.term for term in swing.terms],
+    }
 
 
 def _ms(seconds: float | None) -> int | None:

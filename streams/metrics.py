@@ -3,6 +3,7 @@
 Every series stands in `TABLE`: name, kind, labels, meaning. `Metrics` turns notices into counters and histograms;
 `PulseCollector` renders the readings of the partitions owned now, so that a brand that moved to another worker is gone
 at the next scrape. A label is a word of a fixed list or a brand of the brand file: nothing from a post is ever a label.
+`Severities` holds a severity while the figures are a replay: nobody is alerted of what may be over.
 Seconds are those of a watch, also where posts live on a public clock of their own.
 Knows nothing of Kafka, of frames, or of who serves the page.
 """
@@ -10,7 +11,7 @@ Knows nothing of Kafka, of frames, or of who serves the page.
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from streams.clock import Clock
 from streams.heart import notice as said
 from streams.heart.errors import Reason
 from streams.heart.frame import LABELS
+from streams.heart.incident import Standing, Step, Swing
 from streams.heart.window import WINDOWS, Reading
 
 OTHER = "other"  # the label of a word that is in no list
@@ -104,6 +106,26 @@ FIGURES: tuple[Row, ...] = (
         "Share of the scored mentions that repeat nobody's text; absent without one",
     ),
     Row(
+        "denyut_swing_severity",
+        "gauge",
+        ("brand", "direction"),
+        "A swing of public mood that is open: 0 none, 1 notice, 2 serious, 3 severe; held while replaying",
+    ),
+    Row(
+        "denyut_coordinated_severity",
+        "gauge",
+        ("brand",),
+        "The same for a swing made of copies or of a few loud accounts, either direction",
+    ),
+    Row("denyut_volume_severity", "gauge", ("brand",), "The same for how much is said, whatever its mood"),
+    Row("denyut_swing_ready", "gauge", ("brand",), "1 when the brand's baseline is warm: a swing would be seen"),
+    Row(
+        "denyut_smallest_visible_swing",
+        "gauge",
+        ("brand",),
+        "The smallest swing of mood that could be seen now; absent when none could be",
+    ),
+    Row(
         "denyut_replaying",
         "gauge",
         ("brand",),
@@ -127,6 +149,12 @@ PIPELINE: tuple[Row, ...] = (
         "Mentions that became visible in live reading",
     ),
     Row("denyut_votes_total", "counter", ("brand", "sentiment"), "Votes of the panes that closed in live reading"),
+    Row(
+        "denyut_swings_total",
+        "counter",
+        ("brand", "direction"),
+        "Swings of mood that opened in live reading, coordinated ones as well",
+    ),
     Row(
         "denyut_unlisted_mentions_total",
         "counter",
@@ -155,6 +183,14 @@ PIPELINE: tuple[Row, ...] = (
         _AGES,
     ),
     Row("denyut_reading_seconds", "histogram", (), "CPU time to settle and to make readings, once", _WORK),
+    Row(
+        "denyut_swing_steps_total",
+        "counter",
+        ("state",),
+        "Steps of swings delivered to Kafka; once more after a restart",
+    ),
+    Row("denyut_swing_steps_waiting", "gauge", (), "Steps of swings that are not delivered yet"),
+    Row("denyut_explanations_total", "counter", ("outcome",), "Swings asked for their terms, by what became of it"),
     Row("denyut_recovery_seconds", "histogram", (), "Time to read partitions back after an assignment", _LONG),
     Row("denyut_recovered_frames_total", "counter", (), "Frames read back after assignments"),
     Row("denyut_rebalances_total", "counter", ("worker",), "Assignments of partitions to this worker"),
@@ -175,6 +211,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "reason": (*(reason.value for reason in Reason), "refused", "timeout", "too_large", OTHER),
     "worker": ("score", "pulse", "feed"),
     "kind": ("post", "removal", "tick"),
+    "direction": ("down", "up"),
+    "state": tuple(step.value for step in Step),
     "outcome": (
         "matched",
         "unmatched",
@@ -191,17 +229,23 @@ WORDS: dict[str, tuple[str, ...]] = {
         "sealed",
         "scored",
         "remembered",
+        "explained",
+        "empty",
+        "failed",
+        "dropped",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one partition shows: its readings by brand, and the time of its log (ms UTC; None: not known yet)."""
+    """What one partition shows: its readings by brand, the time of its log (ms UTC; None: not known yet), and how each
+    brand stands; one without a standing has no swing."""
 
     readings: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
     watermark_ms: int | None = None
     highest_mark_ms: int | None = None
+    standing: Mapping[str, Standing] = field(default_factory=dict)
 
 
 class Figures:
@@ -245,6 +289,42 @@ def is_replaying(watermark_ms: int | None, clock: Clock) -> bool:
     return behind > BEHIND_MS and clock.seconds(behind) > BEHIND_S
 
 
+class Severities:
+    """The severities that are shown: the live ones; in a replay those that were last live, and none before any was.
+
+    >>> held = Severities(Clock(wall=lambda: 1_000.0))
+    >>> now, past = (Shown({}, at_ms, at_ms, {"quovira": Standing(down=2)}) for at_ms in (999_000, 0))
+    >>> held.of(3, past).standing["quovira"].down
+    0
+    >>> held.of(3, now).standing["quovira"].down
+    2
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._live: dict[int, Mapping[str, Standing]] = {}
+
+    def keep(self, partitions: Iterable[int]) -> None:
+        """Forgets the partitions that are not among these: what comes after an assignment begins at none."""
+        kept = frozenset(partitions)
+        self._live = {partition: live for partition, live in self._live.items() if partition in kept}
+
+    def of(self, partition: int, shown: Shown) -> Shown:
+        """What a partition shows, with the severities that may be shown."""
+        if not is_replaying(shown.watermark_ms, self._clock):
+            self._live[partition] = shown.standing
+            return shown
+        live = self._live.get(partition, {})
+        brands = shown.standing.keys() | live.keys()
+        return replace(shown, standing={brand: _held(live.get(brand), shown.standing.get(brand)) for brand in brands})
+
+
+def _held(live: Standing | None, now: Standing | None) -> Standing:
+    """Severities of the one, all else of the other."""
+    now = now or Standing()
+    return (live or Standing())._replace(is_ready=now.is_ready, smallest=now.smallest)
+
+
 class PulseCollector(Collector):
     """Renders the figures that are shown now, for brands of the brand file (as `listed` knows it) only."""
 
@@ -276,6 +356,8 @@ class PulseCollector(Collector):
             families["denyut_replaying"].add_metric((brand,), replaying)
             if shown.watermark_ms is not None:
                 families["denyut_watermark_timestamp_seconds"].add_metric((brand,), shown.watermark_ms / 1000)
+            for name, labels, number in _stands(brand, shown.standing.get(brand, Standing())):
+                families[name].add_metric(labels, number)
             for reading in readings:
                 if reading.window == "5m":
                     families["denyut_completeness_ratio"].add_metric((brand,), reading.completeness)
@@ -298,6 +380,17 @@ def _values(reading: Reading) -> tuple[tuple[str, float | None], ...]:
         ("denyut_mood_upper", reading.upper),
         ("denyut_organic_ratio", reading.organic),
     )
+
+
+def _stands(brand: str, standing: Standing) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """The series of a brand's standing: name, labels, value."""
+    yield "denyut_swing_severity", (brand, "down"), standing.down
+    yield "denyut_swing_severity", (brand, "up"), standing.up
+    yield "denyut_coordinated_severity", (brand,), standing.coordinated
+    yield "denyut_volume_severity", (brand,), standing.volume
+    yield "denyut_swing_ready", (brand,), float(standing.is_ready)
+    if standing.smallest is not None:
+        yield "denyut_smallest_visible_swing", (brand,), standing.smallest
 
 
 class Spread(Collector):
@@ -340,13 +433,15 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
         self._brands, self._sources = frozenset(brands), frozenset(sources)
-        self._clock = clock or Clock()
+        self.clock = clock or Clock()
         self._of: dict[str, Any] = {row.name: self._made(row) for row in PIPELINE}
         for name, label in (
             ("posts", "outcome"),
             ("mention_rows", "outcome"),
             ("texts", "outcome"),
             ("rejects", "reason"),
+            ("swing_steps", "state"),
+            ("explanations", "outcome"),
         ):
             for word in _FIRST[name]:
                 self._of[f"denyut_{name}_total"].labels(**{label: word})
@@ -403,6 +498,8 @@ class Metrics:
                     self._of["denyut_mentions_total"].labels(brand, source, sentiment)
                 if sentiment != LABELS[-1]:
                     self._of["denyut_votes_total"].labels(brand, sentiment)
+            for direction in WORDS["direction"]:
+                self._of["denyut_swings_total"].labels(brand, direction)
 
     def unlisted(self, brands: Iterable[str]) -> frozenset[str]:
         """Which of these are in no brand file of ours, and so in no label."""
@@ -416,11 +513,31 @@ class Metrics:
             if brand in self._brands:
                 self._of["denyut_votes_total"].labels(brand, sentiment).inc(count)
 
+    def swung(self, steps: Iterable[Swing]) -> None:
+        """Counts the swings of mood that these steps open, in live reading."""
+        for step in steps:
+            if step.state is Step.OPENED and step.series == "mood" and step.brand in self._brands:
+                direction = _listed(step.direction, WORDS["direction"])
+                self._of["denyut_swings_total"].labels(step.brand, direction).inc()
+
+    def step_told(self, state: str, waiting: int) -> None:
+        """One step of a swing was delivered; so many wait."""
+        self._of["denyut_swing_steps_total"].labels(_listed(state, WORDS["state"])).inc()
+        self.steps_wait(waiting)
+
+    def steps_wait(self, waiting: int) -> None:
+        """So many steps of swings wait for their delivery."""
+        self._of["denyut_swing_steps_waiting"].set(waiting)
+
+    def explanation(self, outcome: str) -> None:
+        """A swing was asked for its terms: explained, empty (nothing that still exists), failed, dropped."""
+        self._of["denyut_explanations_total"].labels(_listed(outcome, WORDS["outcome"])).inc()
+
     def became_visible(self, event_ms: npt.NDArray[np.int64], arrival_ms: npt.NDArray[np.int64]) -> None:
         """Mentions with these times are shown from now on."""
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         for name, times in (("freshness", event_ms), ("post_to_metric", arrival_ms)):
-            self._of[f"denyut_{name}_seconds"].observe((now_ms - times) / (1000 * self._clock.speed))
+            self._of[f"denyut_{name}_seconds"].observe((now_ms - times) / (1000 * self.clock.speed))
 
     def reading_took(self, seconds: float) -> None:
         """One round of settling and reading, CPU seconds."""
@@ -503,6 +620,8 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "mention_rows": ("new", "duplicate", "superseded", "removed", "sealed"),
     "texts": ("scored", "remembered"),
     "rejects": tuple(reason.value for reason in Reason),
+    "swing_steps": WORDS["state"],
+    "explanations": ("explained", "empty", "failed", "dropped"),
 }
 
 

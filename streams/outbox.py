@@ -71,24 +71,35 @@ class Outbox:
         return True
 
     async def _send(self, topic: str, value: bytes, partition: int | None, wanted: Callable[[], bool]) -> bool:
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                await self._sender.send(topic, value, partition)
-            except LostBroker as error:
-                self._say(topic, error)
-            else:
-                return True
-            if not wanted():
-                return False
-            await self._pause(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        def lost(error: LostBroker) -> None:
+            self._say(topic, error)
+
+        return await insist(lambda: self._sender.send(topic, value, partition), wanted, lost, self._pause)
 
     def _say(self, topic: str, error: LostBroker) -> None:
         now_s = time.monotonic()
         if now_s - self._said_s > SAY_S:
             self._said_s = now_s
             log.warning("a record for %s was not delivered (%s); trying again", topic, error)
+
+
+async def insist(
+    send: Callable[[], Awaitable[None]], wanted: Callable[[], bool], lost: Callable[[LostBroker], None],
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> bool:
+    """Sends until it is delivered: True; or until it has failed (`lost` hears of it) and need not be: False."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            await send()
+        except LostBroker as error:
+            lost(error)
+        else:
+            return True
+        if not wanted():
+            return False
+        await pause(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def coordinates(reject: Reject) -> bytes:
@@ -131,13 +142,13 @@ class FaustSender:
     def __init__(self, app: Any) -> None:
         self._app = app
 
-    async def send(self, topic: str, value: bytes, partition: int | None) -> None:
-        """See `Sender`."""
+    async def send(self, topic: str, value: bytes, partition: int | None, key: bytes | None = None) -> None:
+        """See `Sender`; with a key, Kafka's own hash of it chooses the partition where none is given."""
         from aiokafka.errors import KafkaError, MessageSizeTooLargeError
         from faust.exceptions import FaustError
 
         try:
-            await (await self._app.producer.send(topic, None, value, partition, None, None))
+            await (await self._app.producer.send(topic, key, value, partition, None, None))
         except (KafkaError, FaustError, OSError, TimeoutError) as error:
             cause = error.__cause__ or error
             if isinstance(cause, MessageSizeTooLargeError):

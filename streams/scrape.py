@@ -7,6 +7,7 @@ Knows nothing of workers, Kafka or rendering.
 import urllib.request
 from collections.abc import Iterable, Mapping
 
+from streams.heart.incident import Standing
 from streams.heart.window import WINDOWS, Reading
 
 PATIENCE_S = 5.0
@@ -68,6 +69,20 @@ class Page:
         """Brand -> window -> reading, for the brands that are shown."""
         return {brand: {window: self._reading(brand, window) for window in WINDOWS} for brand in brands
                 if self.get("denyut_window_mentions", brand=brand, window="24h") is not None}
+
+    def standings(self, brands: Iterable[str]) -> dict[str, Standing]:
+        """Brand -> how it stands, for the brands of which that is shown."""
+        return {brand: self._standing(brand) for brand in brands
+                if self.get("denyut_swing_ready", brand=brand) is not None}
+
+    def _standing(self, brand: str) -> Standing:
+        def severity(name: str, **labels: str) -> int:
+            return int(self.get(f"denyut_{name}_severity", brand=brand, **labels) or 0)
+
+        return Standing(
+            down=severity("swing", direction="down"), up=severity("swing", direction="up"), volume=severity("volume"),
+            is_ready=bool(self.get("denyut_swing_ready", brand=brand)),
+            smallest=self.get("denyut_smallest_visible_swing", brand=brand))
 
     def _reading(self, brand: str, window: str) -> Reading:
         def said(name: str) -> float | None:

@@ -4,9 +4,10 @@
 
 One run: posts, edits, removals (some before their post), duplicates, late and early and broken records, clocks of
 brokers that step back; score workers that crash between frames, freeze, come back as zombies and send again; trackers
-that start over from the log. Then the figures are compared with the slow recount (`streams.recount`): once in the
-middle, when every pane is still open to somebody, and once when all is sealed. And the same records go through another
-run of accidents: the figures must be the same to the last digit.
+that start over from the log. Then the figures are compared with the slow recount (`streams.recount`), and the minutes
+that the watch was told of with theirs (`tests.slow_minute`): once in the middle, when every pane is still open to
+somebody, and once when all is sealed. And the same records go through another run of accidents: figures and minutes
+must be the same to the last digit.
 
 Here the grace is 100 s and the delay 30 s, so that a run is short; panes are the real ones.
 """
@@ -15,21 +16,27 @@ import math
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import takewhile
 
 from streams.heart.brands import Brands
 from streams.heart.frame import LABELS, unpack
+from streams.heart.incident import Swing
 from streams.heart.intake import Intake, Judged, Limits, Record, Scored
+from streams.heart.minute import Minute, segment_of
 from streams.heart.pane import FIELDS, MINUTE, UNIT, Sums
 from streams.heart.post import Post, encode, encode_tick, from_ms, post_key, tick_key
 from streams.heart.tracker import Times, Tracker
+from streams.heart.watch import Held, Watch
 from streams.heart.window import WINDOWS, Reading, student
 from streams.recount import Mention, Recount, authors, figures
+from tests.slow_minute import Told, minutes
 
 PANE_MS, GRACE_MS, DELAY_MS, EARLY_MS = 10_000, 100_000, 30_000, 60_000
 Figures = Mapping[str, int | None]
+Step = Callable[[Minute, frozenset[int], Held], list[Swing]]
 NO_FIGURES: dict[str, Figures] = {window: {"authors": None if window == "24h" else 0} for window in WINDOWS}
 START_MS = 1_795_586_400_000
 RUN_MS, TAIL_MS = 400_000, 260_000
@@ -265,29 +272,69 @@ class Accidents:
 
 
 @dataclass
+class Ear:
+    """Hears what a tracker tells its watch: minute -> brand -> what of it."""
+
+    told: dict[int, dict[str, Told]] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, watch: Watch) -> "Ear":
+        """An ear at this watch."""
+        ear, step = cls(), watch.step
+        watch.step = partial(ear._hear, watch, step)  # type: ignore[method-assign]
+        return ear
+
+    def _hear(self, watch: Watch, step: Step, minute: Minute, sick: frozenset[int], held: Held) -> list[Swing]:
+        self.told[minute.number] = heard(watch, minute)
+        return step(minute, sick, held)
+
+
+def heard(watch: Watch, minute: Minute) -> dict[str, Told]:
+    """A minute as the oracle gives it."""
+    names = watch._names
+    segments: dict[str, dict[tuple[str, str], tuple[int, int, int, int]]] = defaultdict(dict)
+    for key, sums in zip(minute.segments.key.tolist(), minute.segments.sums.tolist(), strict=True):
+        brand, source, lang = segment_of(key)
+        segments[names.brands[brand]][names.sources[source], names.langs[lang]] = tuple(sums)
+    columns = (minute.brand, minute.votes, minute.raw, minute.mentions, minute.copies)
+    return {
+        names.brands[brand]: Told(tuple(votes), tuple(raw), mentions, copies, segments[names.brands[brand]])
+        for brand, votes, raw, mentions, copies in zip(*(column.tolist() for column in columns), strict=True)
+    }
+
+
+@dataclass
 class Pulse:
     """A pulse worker with all partitions; it may start over from the log at any time."""
 
     rng: random.Random
     logs: list[list[bytes]]
     trackers: list[Tracker] = field(default_factory=list)
+    ears: list[Ear] = field(default_factory=list)
+    before: list[tuple[int, Ear]] = field(default_factory=list)  # partitions, and the ears of trackers that died
     read: list[int] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     restarts: int = 0
 
     def __post_init__(self) -> None:
         self.trackers = [self._fresh(at) for at in range(len(self.logs))]
+        self.ears = [Ear.at(tracker._watch) for tracker in self.trackers]
         self.read = [0] * len(self.logs)
 
     def _fresh(self, at: int) -> Tracker:
         return Tracker(at, len(self.logs), Times(DELAY_MS, GRACE_MS, EARLY_MS))
 
+    def _start_over(self, at: int) -> None:
+        self.before.append((at, self.ears[at]))
+        self.trackers[at], self.read[at] = self._fresh(at), 0
+        self.ears[at] = Ear.at(self.trackers[at]._watch)
+        self.restarts += 1
+
     def catch_up(self) -> None:
         """Reads all that is there, in pieces, settling now and then."""
         for at, log in enumerate(self.logs):
             if self.rng.random() < 0.3:
-                self.trackers[at], self.read[at] = self._fresh(at), 0
-                self.restarts += 1
+                self._start_over(at)
             while self.read[at] < len(log):
                 some = self.rng.choice([1, 3, 10, 100])
                 self.trackers[at].apply(log[self.read[at]:self.read[at] + some])
@@ -392,6 +439,38 @@ def _says(one: Reading, of: Figures, day: Figures) -> bool:
                zip((one.mood, one.lower, one.upper), (mood, max(mood - half, -1), min(mood + half, 1)), strict=True))
 
 
+def told(pulse: Pulse) -> dict[int, dict[str, Told]]:
+    """All that the watches have been told of, in minutes in which something was."""
+    out: dict[int, dict[str, Told]] = defaultdict(dict)
+    for ear in pulse.ears:
+        for number, brands in ear.told.items():
+            out[number] |= brands
+    return {number: brands for number, brands in out.items() if brands}
+
+
+def misheard(pulse: Pulse, recount: Recount, read: list[Record]) -> list[str]:
+    """Where the minutes that were told differ from the recount of what was on time."""
+    last: dict[int, int] = {}
+    for record in read:
+        last[record.partition] = max(record.arrival_ms, last.get(record.partition, 0))
+    closed = (min(last.values()) - 2000 - DELAY_MS) // PANE_MS // MINUTE
+    want: dict[int, dict[str, Told]] = defaultdict(dict)
+    for (number, brand), of in minutes(recount, read, DELAY_MS).items():
+        if number < closed:
+            want[number][brand] = of
+    got = told(pulse)
+    wrong = [f"minute {number}: want {want.get(number)}, told {got.get(number)}" for number in sorted(want | got)
+             if want.get(number) != got.get(number)]
+    for ear in pulse.ears:
+        numbers = list(ear.told)
+        if numbers != list(range(*numbers[:1] or [closed], closed)):
+            wrong.append(f"minutes to {closed} have closed, told were {numbers}")
+    for at, ear in pulse.before:
+        wrong += [f"minute {number}: told {of}, after a restart {pulse.ears[at].told.get(number)}"
+                  for number, of in ear.told.items() if of != pulse.ears[at].told.get(number, {})]
+    return wrong
+
+
 def by_brand(tracker: Tracker, sums: Sums) -> dict[str, dict[str, int]]:
     """Sums as the oracle gives them."""
     names = {tracker.brand_number(brand): brand for brand in BRANDS.names}
@@ -411,7 +490,7 @@ def run(seed: int) -> list[str]:
     for again in range(2):
         accidents = Accidents(world, random.Random(seed * 2 + again), jitter)
         pulse = Pulse(random.Random(seed * 2 + again + 1), accidents.mentions)
-        shown: list[dict[str, dict[str, int]]] = []
+        shown: list[object] = []
         since = START_MS
         for until in stops:
             accidents.run_until(until, since)
@@ -421,14 +500,17 @@ def run(seed: int) -> list[str]:
             known = scores_in(accidents.mentions)
             recount = Recount(SOURCES, BRANDS, judge, Limits(GRACE_MS, EARLY_MS), known)
             wrong += differences(pulse, recount.mentions(read), read)
+            in_time = Recount(SOURCES, BRANDS, judge, recount.limits, scores_in(accidents.mentions, DELAY_MS))
+            wrong += misheard(pulse, in_time, read)
             around = START_MS // PANE_MS - 600, START_MS // PANE_MS + 600
             shown.append({b: of for t in pulse.trackers for b, of in by_brand(t, t.between(*around)).items()})
+            shown.append(told(pulse))
         rows = sum(len(unpack(data).rows) for log in accidents.mentions for data in log)
         if sum(pulse.counted.values()) < rows or (not pulse.restarts and sum(pulse.counted.values()) != rows):
             wrong.append(f"{rows} rows written, {dict(pulse.counted)} accounted for")
         results.append(shown)
     if not jitter and results[0] != results[1]:
-        wrong.append("two runs of the same records show different figures")
+        wrong.append("two runs of the same records show different figures or minutes")
     return wrong
 
 

@@ -13,7 +13,7 @@ PACKAGES = ("streams", "models")
 HEART_STDLIB = {"bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "hashlib", "heapq", "hmac",
                 "itertools", "math", "re", "struct", "typing", "unicodedata"}
 HEART_OTHERS = {"numpy", "msgspec", "ahocorasick_rs"}
-HANDS = {"streams.cli", "streams.demo", "streams.board"}
+HANDS = {"streams.cli", "streams.demo", "streams.board", "streams.backtest"}
 
 
 def modules(folder: str) -> list[Path]:
@@ -80,5 +80,5 @@ def test_nothing_that_serves_imports_a_recipe(path: Path) -> None:
 @pytest.mark.parametrize("path", modules("streams") + SERVING, ids=name_of)
 def test_heavy_libraries_wait_inside_functions(path: Path) -> None:
     """`denyut --help` answers at once: nothing heavy is imported before it is needed."""
-    heavy = {"transformers", "onnxruntime", "torch", "pyarrow"}
+    heavy = {"transformers", "onnxruntime", "torch", "pyarrow", "matplotlib"}
     assert not {module.split(".")[0] for module in top_imports(path)} & heavy

@@ -3,13 +3,16 @@
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
 from streams.board import ASCII, Board, BrandLine, PipelineLine, View, render, scale, sparkline, summary
+from streams.heart.incident import Cause, Copies, Standing, Step, Swing, Term
 from streams.heart.window import Reading
+from tests.incidents import ONSET_MS, swing
 
 PIPELINE = PipelineLine(posts_per_s=211.4, scored_per_s=187.0, freshness_p50_ms=420.0, freshness_p95_ms=1234.0, lag=12,
                         rejects=12, late=34, early=2, removals=40, watermark_age_ms=2100.0, model="small 1")
@@ -24,6 +27,28 @@ PAST = BrandLine("mi-kriwila", "Mi Kriwila", mood=0.0, lower=-0.1, upper=0.1, re
 VIEW = View((GLAD, SAD, UNSCORED, SILENT, PAST), PIPELINE, now_ms=1_577_888_400_000, note="a day in six minutes")
 
 
+WARM = Standing(is_ready=True, smallest=0.23)
+FELL = swing(causes=(Cause("term", "ongkos", 0.62),), terms=(Term("ongkos", 7.0, 40), Term("hujan", 4.0, 12)))
+COPIED = swing(id="kopi-lumora:down:1", brand="kopi-lumora", authenticity="coordinated", onset_ms=ONSET_MS + 60_000,
+               copies=Copies(authentic=0.12, usual_votes_per_post=0.9), terms=())
+LOUD = swing(id="lajuro:volume:1", series="volume", direction="up", severity=1, now=11.2, usual=2.4, authenticity="")
+OVER = swing(id="quovira:up:1", brand="quovira", direction="up", state=Step.CLOSED, ended="over", peak=0.4,
+             onset_ms=ONSET_MS - 200 * 60_000, at_ms=ONSET_MS - 102 * 60_000)
+SWINGS = (OVER, LOUD, COPIED, FELL)
+
+
+def swinging(*swings: Swing) -> View:
+    """The five brands with these incidents, Lajuro's and Quovira's as they stand by them."""
+    def of(line: BrandLine) -> BrandLine:
+        own = [one for one in swings if one.brand == line.name and one.is_open]
+        down = max((one.severity for one in own if one.series == "mood" and one.authenticity == "organic"), default=0)
+        volume = max((one.severity for one in own if one.series == "volume"), default=0)
+        return replace(line, completeness=None if line.mood is None else 1.0,
+                       standing=WARM._replace(down=down, volume=volume))
+
+    return replace(VIEW, brands=tuple(map(of, VIEW.brands)), swings=swings, now_ms=ONSET_MS + 22 * 60_000)
+
+
 def drawn(view: View, width: int = 80, height: int | None = None) -> list[str]:
     """The board's lines as plain text."""
     console = Console(width=width, file=io.StringIO(), record=True, color_system=None)
@@ -34,7 +59,7 @@ def drawn(view: View, width: int = 80, height: int | None = None) -> list[str]:
 def lines_of(title: str, view: View = VIEW, width: int = 80) -> tuple[str, str]:
     """A brand's two lines."""
     lines = drawn(view, width)
-    at = next(n for n, line in enumerate(lines) if line.startswith(f" {title}"))
+    at = next(n for n, line in enumerate(lines) if line[2:].startswith(title))
     return lines[at], lines[at + 1]
 
 
@@ -137,7 +162,7 @@ def test_scale_on_the_board_stands_under_its_ends() -> None:
     """The column's -1, 0 and +1 name the first, the zero and the last cell."""
     for width in (60, 80, 121):
         lines = drawn(VIEW, width)
-        names = next(line for line in lines if line.startswith(" brand"))
+        names = next(line for line in lines if line.startswith("  brand"))
         empty = lines_of("Quovira", width=width)[0]
         start, end = empty.index("─"), empty.rindex("─")
         assert names[start : start + 2] == "-1"
@@ -229,3 +254,103 @@ def test_summary_is_one_line() -> None:
     assert "\n" not in said
     assert "Lajuro -0.31 [-0.40 to -0.22]" in said
     assert "Mi Kriwila +0.00 [-0.10 to +0.10] (replaying)" in said
+
+
+def panel(view: View, width: int = 80, height: int | None = None) -> list[str]:
+    """The lines from the one over the incidents to the foot."""
+    lines = drawn(view, width, height)
+    begin = next((n for n, line in enumerate(lines) if re.match(r" ── swings", line)), len(lines))
+    rules = [n for n, line in enumerate(lines) if re.match(r" ─+$", line.rstrip()) and n > begin]
+    return lines[begin : rules[0]] if rules else []
+
+
+def test_a_swing_is_told_beside_its_brand_and_below() -> None:
+    """A mark and a word at the brand; below since when, now against usual, how sure, who speaks and of what."""
+    first, second = lines_of("Lajuro", swinging(FELL))
+    assert first.startswith("▼ Lajuro")
+    assert second.rstrip().endswith("▼ serious")
+    _, course, grounds = panel(swinging(FELL))
+    assert re.fullmatch(r" ▼ Lajuro +serious  since 14:12 \(22 min\)  now -0.55, usually \+0.18", course.rstrip())
+    for said in ("59 votes", "by chance <1 in 78 weeks", "organic", "about ongkos 62%"):
+        assert said in grounds
+
+
+def test_a_campaign_is_no_swing_of_its_brand() -> None:
+    """Coordinated: a mark of its own, the word, and how much of it is authentic; the mood is not said to fall."""
+    first, second = lines_of("Kopi Lumora", swinging(COPIED))
+    assert first.startswith("≡ Kopi Lumora")
+    assert second.rstrip().endswith("≡ coordinated")
+    _, course, grounds = panel(swinging(COPIED))
+    assert course.startswith(" ≡ Kopi Lumora")
+    assert "coordinated (12% authentic)" in grounds
+    assert "▼" not in "".join(drawn(swinging(COPIED)))
+
+
+def test_what_is_over_stands_below_what_is_open() -> None:
+    """Open incidents come first, the latest of them on top; no more than four are shown, whatever there was."""
+    many = (*SWINGS, *(replace_onset(OVER, n) for n in range(1, 9)))
+    lines = panel(swinging(*many))
+    marks = [line[1] for line in lines[1::2]]
+    assert marks == ["≡", "◆", "▼", "▲"]
+    assert "over after 98 min" in lines[7]
+    assert "peak +0.58, usually +0.18" in lines[7]
+
+
+def replace_onset(of: Swing, days_before: int) -> Swing:
+    """The same incident, days earlier."""
+    back_ms = days_before * 86_400_000
+    return swing(id=f"{of.id}/{days_before}", brand=of.brand, state=of.state, ended=of.ended, at_ms=of.at_ms - back_ms,
+                 onset_ms=of.onset_ms - back_ms)
+
+
+def test_calm_brands_say_how_small_a_swing_would_be_seen() -> None:
+    """The smallest visible swing of a warm brand; one that is still learned says so, above all of them how many."""
+    cold = replace(VIEW, brands=(replace(GLAD, standing=WARM), replace(SAD, completeness=1.0, standing=Standing())))
+    assert "sees swings ≥0.23" in lines_of("Kopi Lumora", cold)[1]
+    assert "learning the usual" in lines_of("Lajuro", cold)[1]
+    head, = panel(cold)
+    assert "swings: none so far; 1 of 2 brands" in head
+
+
+def test_where_nobody_looks_for_swings_none_are_spoken_of() -> None:
+    """Without standings and incidents the board has no panel."""
+    assert not any("swing" in line for line in drawn(VIEW))
+
+
+@pytest.mark.parametrize("height", [50, 30, 24, 20, 16, 13])
+@pytest.mark.parametrize("swings", [SWINGS, SWINGS[2:], SWINGS[3:], ()])
+def test_incidents_fit_a_low_terminal(height: int, swings: tuple[Swing, ...]) -> None:
+    """Whatever the height, no line too many, and no brand gives way to an incident."""
+    lines = drawn(swinging(*swings), 80, height)
+    assert len(lines) <= height
+    if height >= 16:
+        assert all(any(line[2:].startswith(brand.title) for line in lines) for brand in VIEW.brands)
+
+
+def test_the_smallest_usual_terminal_tells_four_incidents() -> None:
+    """80 by 24: five brands, and four incidents with their grounds."""
+    lines = panel(swinging(*SWINGS), 80, 24)
+    assert len(lines) == 9
+    assert sum("votes ·" in line or "mentions ·" in line for line in lines) == 4
+
+
+@pytest.mark.parametrize("width", [40, 60, 79, 80, 100, 200])
+def test_no_incident_is_wider_than_the_terminal(width: int) -> None:
+    """Phrases that do not fit are left out."""
+    console = Console(width=10_000, file=io.StringIO(), record=True)
+    console.print(render(swinging(*SWINGS), width))
+    assert max(cell_len(line) for line in console.export_text().splitlines()) <= width
+
+
+def test_incidents_in_ascii() -> None:
+    """Marks and all, without a character beyond ASCII."""
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(render(swinging(*SWINGS), 80, glyphs=ASCII))
+    text = console.export_text()
+    assert text.isascii()
+    assert re.search(r"^ v Lajuro", text, re.MULTILINE)
+
+
+def test_summary_names_what_is_open() -> None:
+    """For logs: the brand that swings says how, and how severely."""
+    assert "Lajuro -0.31 [-0.40 to -0.22] (down serious, volume notice)" in summary(swinging(*SWINGS))

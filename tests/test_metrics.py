@@ -13,8 +13,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from streams.clock import Clock
 from streams.heart import notice
 from streams.heart.errors import Reason
+from streams.heart.incident import Standing, Step
 from streams.heart.window import WINDOWS, Reading
-from streams.metrics import FIGURES, OTHER, TABLE, WORDS, Figures, Metrics, PulseCollector, Shown, is_replaying
+from streams.metrics import (
+    FIGURES,
+    OTHER,
+    TABLE,
+    WORDS,
+    Figures,
+    Metrics,
+    PulseCollector,
+    Severities,
+    Shown,
+    is_replaying,
+)
+from tests.test_swings_edge import swing
 
 NOW_MS = 1_795_586_400_000
 BRANDS = ("kopi-lumora", "quovira")
@@ -41,12 +54,12 @@ def reading(brand: str, window: str = "5m", scored: int = 4) -> Reading:
     )  # fmt: skip
 
 
-def shown(*readings: Reading, watermark_ms: int | None = NOW_MS - 2_000) -> Shown:
+def shown(*readings: Reading, watermark_ms: int | None = NOW_MS - 2_000, **standing: Standing) -> Shown:
     """A partition that shows these."""
     by_brand: dict[str, list[Reading]] = {}
     for one in readings:
         by_brand.setdefault(one.brand, []).append(one)
-    return Shown(by_brand, watermark_ms, NOW_MS)
+    return Shown(by_brand, watermark_ms, NOW_MS, standing)
 
 
 class Page:
@@ -95,7 +108,11 @@ def everything(page: Page) -> None:
     page.metrics.loop_lag(0.001)
     page.metrics.owns(3)
     page.metrics.oldest_unacked(lambda: 4.0)
-    page.figures.show({0: shown(*(reading("quovira", window) for window in WINDOWS))})
+    page.metrics.swung([swing()])
+    page.metrics.step_told("opened", 2)
+    page.metrics.explanation("explained")
+    standing = Standing(down=2, smallest=0.2)
+    page.figures.show({0: shown(*(reading("quovira", window) for window in WINDOWS), quovira=standing)})
 
 
 def test_the_table_is_what_is_served(page: Page) -> None:
@@ -121,7 +138,10 @@ def test_label_values_are_brands_or_words_of_fixed_lists(page: Page) -> None:
     page.metrics.observe(notice.Rebalanced(evil))
     page.metrics.counted([], [(evil, "negative", 1)])
     page.metrics.assigned([evil])
-    page.figures.show({0: shown(reading("quovira"), reading(evil))})
+    page.metrics.swung([swing(evil), swing("quovira", direction=evil)])
+    page.metrics.step_told(evil, 0)
+    page.metrics.explanation(evil)
+    page.figures.show({0: shown(reading("quovira"), reading(evil), **{evil: Standing(down=3)})})  # type: ignore[arg-type]
     allowed = {label: {*words, OTHER} for label, words in WORDS.items()}
     allowed |= {"brand": {*BRANDS}, "source": {*SOURCES, OTHER}, "partition": {"0"}}
     allowed |= {"version": {"0.1.0"}, "model": {"denyut-mini"}}
@@ -152,6 +172,65 @@ def test_figures_are_what_the_reading_says(page: Page) -> None:
     assert page.series("denyut_completeness_ratio") == {("quovira",): 0.75}
     assert page.series("denyut_watermark_timestamp_seconds") == {("quovira",): NOW_MS / 1000 - 2}
     assert page.series("denyut_watermark_delay_seconds") == {("4",): 2.0}
+
+
+def test_how_a_brand_stands_is_always_there(page: Page) -> None:
+    """Of every listed brand, whether anything was said of it or not; but the smallest swing only where one is."""
+    stands = Standing(down=1, up=2, volume=3, coordinated=1, is_ready=True, smallest=0.15)
+    page.figures.show({4: shown(reading("quovira"), reading("kopi-lumora", scored=0), quovira=stands)})
+    assert page.series("denyut_swing_severity") == {
+        ("quovira", "down"): 1, ("quovira", "up"): 2, ("kopi-lumora", "down"): 0, ("kopi-lumora", "up"): 0,
+    }  # fmt: skip
+    assert page.series("denyut_volume_severity") == {("quovira",): 3, ("kopi-lumora",): 0}
+    assert page.series("denyut_coordinated_severity") == {("quovira",): 1, ("kopi-lumora",): 0}
+    assert page.series("denyut_swing_ready") == {("quovira",): 1, ("kopi-lumora",): 0}
+    assert page.series("denyut_smallest_visible_swing") == {("quovira",): 0.15}
+
+
+def test_a_severity_is_held_while_the_figures_are_a_replay() -> None:
+    """What was last live stays, whatever the replay says of severities; what could be seen is the replay's own."""
+    held = Severities(Clock(wall=lambda: NOW_MS / 1000))
+    live = Standing(down=2, volume=1, coordinated=3, is_ready=True, smallest=0.1)
+    assert held.of(0, shown(quovira=live)).standing == {"quovira": live}
+    past = shown(watermark_ms=NOW_MS - 600_000, quovira=Standing(up=3, smallest=0.4), other=Standing(down=1))
+    assert held.of(0, past).standing == {"quovira": live._replace(is_ready=False, smallest=0.4), "other": Standing()}
+    assert held.of(0, shown(watermark_ms=None)).standing == {"quovira": live._replace(is_ready=False, smallest=None)}
+    assert held.of(0, shown()).standing == {}
+
+
+def test_a_severity_is_none_after_an_assignment_until_time_is_the_present() -> None:
+    """Nobody is alerted again of what a log says of yesterday."""
+    held = Severities(Clock(wall=lambda: NOW_MS / 1000))
+    past = shown(watermark_ms=NOW_MS - 600_000, quovira=Standing(down=3))
+    assert held.of(1, past).standing["quovira"].down == 0
+    held.of(1, shown(quovira=Standing(down=2)))
+    held.keep({1, 2})
+    assert held.of(1, past).standing["quovira"].down == 2
+    held.keep({2})
+    assert held.of(1, past).standing["quovira"].down == 0
+
+
+def test_what_opens_is_counted(page: Page) -> None:
+    """Openings of mood only: no later step, no burst of volume, no brand that is not listed. A campaign may turn out to
+    be more than one, so it counts as well."""
+    page.metrics.assigned(["quovira"])
+    page.metrics.swung([
+        swing(), swing(direction="up"), swing(direction="up"), swing(state=Step.RISEN), swing(state=Step.CLOSED),
+        swing(series="volume", direction="up"), swing(authenticity="coordinated"), swing("stranger"),
+    ])  # fmt: skip
+    assert page.series("denyut_swings_total") == {("quovira", "down"): 2, ("quovira", "up"): 2}
+
+
+def test_what_is_told_is_counted_from_nothing(page: Page) -> None:
+    """Steps by state, and what became of each explanation, are there at 0."""
+    page.metrics.step_told("opened", 4)
+    page.metrics.explanation("failed")
+    assert page.series("denyut_swing_steps_total") == {(step.value,): int(step is Step.OPENED) for step in Step}
+    assert page.series("denyut_explanations_total") == {
+        ("dropped",): 0, ("empty",): 0, ("explained",): 0, ("failed",): 1}  # fmt: skip
+    assert page.series("denyut_swing_steps_waiting") == {(): 4}
+    page.metrics.steps_wait(0)
+    assert page.series("denyut_swing_steps_waiting") == {(): 0}
 
 
 def test_a_brand_that_moved_away_is_gone_at_the_next_scrape(page: Page) -> None:

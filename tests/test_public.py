@@ -1,6 +1,7 @@
 """The demo's public: the same for everybody, full of everything that real sources do, and of nothing that is real."""
 
 import re
+import tomllib
 from collections import Counter, defaultdict
 from functools import cache
 from itertools import islice, pairwise, takewhile
@@ -11,18 +12,31 @@ import pytest
 
 from streams.heart.brands import Brands
 from streams.heart.errors import BadPost, BadSetting
-from streams.heart.post import Post, Removal, decode, epoch_ms
-from streams.sources.public import SOURCE, START_MS, Happening, Mood, Pace, Public, What, daylight
+from streams.heart.post import Post, Removal, decode, epoch_ms, near_duplicate
+from streams.sources.public import (
+    SOURCE,
+    START_MS,
+    Campaign,
+    Course,
+    Crisis,
+    Happening,
+    Mood,
+    Pace,
+    Public,
+    What,
+    daylight,
+    planned,
+)
 from streams.sources.sayings import Lean, Sayings
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 DEMO = Path(__file__).parent.parent / "streams" / "demo"
 
 
 @cache
 def crowd() -> tuple[Happening, ...]:
-    """The first 30,000 records of a busy public."""
-    return tuple(islice(Public(seed=7, rate_per_s=200.0), 30_000))
+    """The first 30,000 records of a busy public; what the demo plans happens in them, a little sooner."""
+    return tuple(islice(Public(seed=7, rate_per_s=200.0, events=planned(START_MS - 3 * HOUR_MS)), 30_000))
 
 
 @cache
@@ -37,13 +51,30 @@ def posts(*kinds: What) -> list[tuple[Happening, Post]]:
     return found
 
 
+def soon(every_ms: int = DAY_MS) -> Course:
+    """Ten minutes after the start, for half an hour."""
+    return Course(START_MS + 10 * MINUTE_MS, 2 * MINUTE_MS, 26 * MINUTE_MS, 2 * MINUTE_MS, every_ms)
+
+
+def said(public: Public, first_min: int, after_min: int) -> list[tuple[Happening, Post]]:
+    """The posts that are born in some minutes after the start, with what they were sent as; edits left out."""
+    found = []
+    for happening in takewhile(lambda h: h.at_ms < START_MS + (after_min + 10) * MINUTE_MS, public):
+        if happening.what in (What.POST, What.CAMPAIGN):
+            post = decode(happening.key, happening.value, frozenset({SOURCE}))
+            if isinstance(post, Post) and first_min <= (post.event_ms - START_MS) / MINUTE_MS < after_min:
+                found.append((happening, post))
+    return found
+
+
 def test_same_seed_same_public() -> None:
     """Two runs of one seed agree to the byte, also when one object is asked twice; another seed differs."""
-    public = Public(seed=3)
+    events = (Crisis("kopi-lumora", soon()), Campaign("lajuro", soon()))
+    public = Public(seed=3, events=events)
     first = list(islice(public, 2000))
     assert list(islice(public, 2000)) == first
-    assert list(islice(Public(seed=3), 2000)) == first
-    assert list(islice(Public(seed=4), 2000)) != first
+    assert list(islice(Public(seed=3, events=events), 2000)) == first
+    assert list(islice(Public(seed=4, events=events), 2000)) != first
 
 
 def test_sent_in_order_and_never_before_the_start() -> None:
@@ -200,6 +231,87 @@ def test_what_is_said_follows_the_mood() -> None:
         words = " ".join(p.text.lower() for p in texts if isinstance(p, Post))
         tally[base] = words.count("makasih") - words.count("kecewa")
     assert tally[-0.5] < 0 < tally[0.5]
+
+
+def test_a_crisis_is_many_voices_on_one_topic() -> None:
+    """While it holds, four times as much is said of its brand, most of it of one thing, hardly any of it copied."""
+    def of_brand(*events: Crisis) -> list[str]:
+        public = Public(seed=2, rate_per_s=300.0, events=events)
+        spoken = next(s.spoken for s in public.subjects if s.name == "kopi-lumora")
+        texts = [post.text for _, post in said(public, 12, 36)]
+        return [text for text in texts if any(way.casefold() in text.casefold() for way in spoken)]
+
+    calm, crisis = of_brand(), of_brand(Crisis("kopi-lumora", soon()))
+    topics = Sayings.load().topics["kopi-lumora"]
+    on_topic = [text for text in crisis if any(topic.casefold() in text.casefold() for topic in topics)]
+    assert not any(topic.casefold() in text.casefold() for text in calm for topic in topics)
+    assert len(crisis) / len(calm) == pytest.approx(4, rel=0.15)
+    assert len(on_topic) / len(crisis) == pytest.approx(2 / 3, abs=0.08)
+    assert len({near_duplicate(text) for text in on_topic}) > 0.9 * len(on_topic)
+
+
+def test_every_phrase_of_a_crisis_names_its_topic() -> None:
+    """Whoever counts the words of a crisis finds one of its topics in every phrase."""
+    texts = tomllib.loads((DEMO / "texts.toml").read_text("utf-8"))
+    for brand, crisis in texts["crisis"].items():
+        assert brand in {subject.name for subject in Sayings.load().subjects}
+        for lang in ("id", "en"):
+            for phrase in (*crisis[lang]["negative"], *crisis[lang]["neutral"]):
+                assert any(topic in phrase for topic in crisis["topic"])
+
+
+def test_a_crisis_is_decided_by_the_mood() -> None:
+    """It takes the mood of its brand down by what was planned, and of no other; before and after it is as it was."""
+    events = (Crisis("kopi-lumora", soon(), depth=0.7),)
+    calm, crisis = (Public(seed=2, events=of).moods for of in ((), events))
+    for brand, mood in crisis.items():
+        falls = [calm[brand].at(START_MS + m * MINUTE_MS) - mood.at(START_MS + m * MINUTE_MS) for m in (5, 20, 41)]
+        assert falls == pytest.approx([0.0, 0.7 if brand == "kopi-lumora" else 0.0, 0.0])
+
+
+def test_a_campaign_is_a_few_texts_of_many_new_accounts() -> None:
+    """Copies, a few of which evade, four to each usual post of the brand; nobody of the public takes part."""
+    campaign = Campaign("lajuro", soon(), evading=0.05)
+    public = Public(seed=2, rate_per_s=300.0, events=(campaign,))
+    posts = said(public, 0, 50)
+    copies = [post for happening, post in posts if happening.what is What.CAMPAIGN]
+    others = [post for happening, post in posts if happening.what is What.POST]
+    clusters = Counter(near_duplicate(post.text) for post in copies)
+    evading = sum(count for _, count in clusters.most_common()[3:])
+    assert evading / len(copies) == pytest.approx(0.05, abs=0.03)
+    assert len({post.author for post in copies}) > 0.9 * campaign.accounts
+    assert not {post.author for post in copies} & {post.author for post in others}
+    assert all(10 <= (post.event_ms - START_MS) / MINUTE_MS <= 40 for post in copies)
+    usual = sum("lajuro" in post.text.casefold() for post in others) * 28 / 50  # the rising and the falling are halves
+    assert len(copies) / usual == pytest.approx(4, rel=0.2)
+
+
+def test_what_is_planned_comes_again() -> None:
+    """The same at the same hours, every day; and no two plans of one brand overlap."""
+    events = planned(START_MS)
+    for event in events:
+        hours = [event.course.at(START_MS + m * MINUTE_MS) for m in range(3 * 1440)]
+        assert hours[:1440] == hours[1440:2880] == hours[2880:]
+        assert 0.0 == hours[0] < max(hours) == 1.0
+    assert len({event.brand for event in events}) == len(events)
+    again = Public(seed=1, rate_per_s=300.0, events=(Campaign("lajuro", soon(every_ms=HOUR_MS)),))
+    assert any(happening.what is What.CAMPAIGN for happening, _ in said(again, 70, 100))
+
+
+def test_the_planned_crisis_is_over_in_time() -> None:
+    """A detector that was warm at the latest moment has seen its end, and half an hour of calm, in three minutes."""
+    public = Public()
+    for event in planned(START_MS):
+        begin_s, end_s = (public.pace.due_s(ms) for ms in (event.course.start_ms, event.course.end_ms + HOUR_MS // 2))
+        assert begin_s > 100  # 360 minutes of mentions, and then some without
+        assert end_s < 150  # the workers take their time to start, too
+
+
+@pytest.mark.parametrize("event", [Crisis("lajuru", soon()), Crisis("lajuro", soon()), Campaign("quovira", soon())])
+def test_what_has_no_words_is_not_planned(event: Crisis | Campaign) -> None:
+    """A crisis or a campaign of a brand for which there are no phrases is refused at once."""
+    with pytest.raises(BadSetting, match=event.brand):
+        Public(events=(event,))
 
 
 def test_no_handles_no_real_links_no_endless_texts() -> None:

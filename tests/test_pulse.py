@@ -1,22 +1,27 @@
 """The counting worker between a group and a log: nothing is lost where one way of reading ends and the other begins."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import pytest
 from prometheus_client.exposition import generate_latest
 
 from streams.agents import pulse as module
-from streams.agents.pulse import Page, Pulse
+from streams.agents import ward
+from streams.agents.pulse import Page, Pulse, called
 from streams.agents.ward import Ward
 from streams.clock import Clock
+from streams.heart.brands import Brands
 from streams.heart.errors import BrokenPromise, LostBroker
+from streams.heart.incident import Step, Swing
 from streams.heart.tracker import Times
-from streams.metrics import Figures, Metrics
+from streams.metrics import Figures, Metrics, PulseCollector
 from streams.replay import Chunk
 from streams.serve import Health
 from tests.frames import Mentions
+from tests.test_swings_edge import swing
+from tests.test_ward import Telling
 
 NOW_MS = 1_795_586_400_000
 BRANDS = [f"brand-{number}" for number in range(12)]
@@ -50,6 +55,10 @@ class Log:
         for _ in range(times):
             for partition, frame in self.mentions.frames(count, NOW_MS + 100 * len(self.frames[0])).items():
                 self.frames[partition].append(frame)
+
+    def watermark_ms(self) -> int:
+        """How far time has come by what is written."""
+        return NOW_MS + 100 * (len(self.frames[0]) - 1) - 2000
 
     async def read_back(self, starts: Mapping[int, int], wanted: Callable[[], bool]) -> AsyncIterator[Chunk]:
         self.reads.append(set(starts))
@@ -86,15 +95,21 @@ class Event:
 class Worker:
     """A counting worker without Kafka, and what the group reads for it."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, now_ms: int = NOW_MS) -> None:
         self.log, self.time = log, Time()
-        self.metrics = Metrics(BRANDS, ["demo"], Clock(wall=lambda: NOW_MS / 1000))
+        clock = Clock(wall=lambda: now_ms / 1000)
+        self.metrics = Metrics(BRANDS, ["demo"], clock)
         self.health = Health("recovery")
         self.figures = Figures(10.0, now=self.time)
+        self.metrics.registry.register(PulseCollector(self.figures, self.metrics.listed, clock))
         page = Page(self.metrics, self.health, self.figures)
         self.cpu = Time()
-        self.pulse = Pulse(Ward(PARTITIONS, Times(), BRANDS), page, self.time, self.cpu)
+        self.told: list[tuple[Swing, int]] = []
+        self.pulse = Pulse(Ward(PARTITIONS, Times(), BRANDS), page, self.time, self.cpu, self._tell)
         self.acked: list[tuple[int, int]] = []
+
+    def _tell(self, steps: Sequence[Swing], since_ms: int) -> None:
+        self.told += [(step, since_ms) for step in steps]
 
     async def assign(self, *partitions: int) -> None:
         """An assignment, as Faust tells it: revoked, assigned, complete."""
@@ -342,3 +357,94 @@ def test_a_brand_that_the_file_does_not_have_makes_the_worker_unready() -> None:
         assert worker.shown() == {brand: log.mentions.said[brand] for brand in BRANDS}
 
     run(work())
+
+
+class Story:
+    """What every tracker of a partition will tell as it settles: the past in one step, then a step at each settling."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps: Swing) -> None:
+        left = list(steps)
+
+        class Next(Telling):
+            def settle(self) -> Any:
+                if left:
+                    self.tell(left.pop(0))
+                return super().settle()
+
+        monkeypatch.setattr(ward, "Tracker", Next)
+
+
+def test_a_swing_is_told_and_counted_when_it_opens(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In live reading; its severity is on the page from then on, and not that of a replay."""
+    brand = log.mentions.of(0)[0]
+    opened, risen = swing(brand), swing(brand, 2, Step.RISEN, severity=3)
+    other = swing(log.mentions.of(0)[1], state=Step.CLOSED)
+    Story(monkeypatch, other, opened, risen)
+
+    async def work() -> None:
+        worker = Worker(log)
+        await worker.assign(0)
+        severity = f'denyut_swing_severity{{brand="{brand}",direction="down"}}'
+        for steps, shown in (([opened], 2), ([opened, risen], 3)):
+            log.say(30)
+            worker.read()
+            await worker.work()
+            assert [step for step, _ in worker.told[1:]] == steps
+            assert worker.says(severity) == shown
+        assert {since_ms for _, since_ms in worker.told[1:]} == {0}
+        assert worker.says("denyut_swings_total") == 1
+        assert worker.pulse.is_mine(brand)
+        assert await worker.pulse.evidence(opened) == ((), (), 0)
+        worker.pulse.assigned([])
+        assert not worker.pulse.is_mine(brand)
+
+    run(work())
+
+
+def test_the_past_s_swings_are_told_again_and_alert_nobody(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No counter moves; what opened more than an hour before the log's time is not explained anew."""
+    brand = log.mentions.of(0)[0]
+    opened = swing(brand)
+    Story(monkeypatch, opened)
+
+    async def work() -> None:
+        worker = Worker(log)
+        await worker.assign(0)
+        hour_ago_ms = log.watermark_ms() - ward.AGAIN_MS
+        assert worker.told == [(opened, hour_ago_ms)]
+        assert worker.says("denyut_swings_total") == 0
+        assert worker.says("denyut_swing_severity") == 2
+
+    run(work())
+
+
+def test_a_swing_of_yesterday_is_not_on_the_page(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the log's time is far behind the clock a severity is what it was; after an assignment it is none."""
+    Story(monkeypatch, swing(log.mentions.of(0)[0]))
+
+    async def work() -> None:
+        worker = Worker(log, now_ms=NOW_MS + 600_000)
+        await worker.assign(0)
+        assert worker.says("denyut_replaying") > 0
+        assert worker.says("denyut_swing_severity") == 0
+
+    run(work())
+
+
+def test_a_brand_is_called_what_its_rules_say() -> None:
+    """Its name and title, and every phrase of every rule of its own that makes a post one of the brand's."""
+    brands = Brands.parse("""
+        number = 1
+        published = 2026-01-01T00:00:00Z
+        [[brand]]
+        name = "kopi-lumora"
+        title = "Kopi Lumora"
+        any = ["lumora", "kopilumora*"]
+        none = ["lumora street"]
+        own = ["@lumora"]
+        [[brand]]
+        name = "quovira"
+        any = ["quovira"]
+        """)
+    assert called(brands, "kopi-lumora") == {"kopi-lumora", "Kopi Lumora", "lumora", "kopilumora*", "@lumora"}
+    assert called(brands, "nobody") == frozenset()

@@ -5,6 +5,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from streams.clock import Clock
+from streams.heart.incident import Standing
 from streams.heart.window import WINDOWS, Reading
 from streams.metrics import Figures, Metrics, PulseCollector, Shown
 from streams.scrape import Page
@@ -41,3 +42,23 @@ def test_a_quantile_is_read_off_the_buckets() -> None:
     assert p50 is not None
     assert 0.45 < p50 < 0.75
     assert page.quantile("denyut_inference_seconds", 0.5) is None
+
+
+def test_standings_come_back_from_the_page() -> None:
+    """What the pulse worker shows of a brand's swings is what the board reads; a brand without a gauge has none."""
+    now_ms = 1_000
+    figures = Figures(session_s=10.0, now=lambda: 0.0)
+    figures.heard()
+    standing = Standing(down=3, up=0, volume=1, is_ready=True, smallest=0.23)
+    shown = tuple(reading(window, 0.0) for window in WINDOWS)
+    figures.show({0: Shown({"kopi": shown}, now_ms, now_ms, {"kopi": standing})})
+    registry = CollectorRegistry()
+    registry.register(PulseCollector(figures, lambda: frozenset({"kopi"}), Clock(wall=lambda: now_ms / 1000)))
+    page = Page(generate_latest(registry).decode())
+    assert {"kopi": standing} == page.standings(["kopi", "teh"])
+
+
+def test_no_visible_swing_is_none() -> None:
+    """A brand of which no swing could be seen yet has no smallest one."""
+    page = Page('denyut_swing_ready{brand="kopi"} 0.0\n')
+    assert {"kopi": Standing()} == page.standings(["kopi"])

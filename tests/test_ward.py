@@ -1,12 +1,20 @@
 """The ward shows what its trackers know, brand by brand, and only what is in its care."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 
-from streams.agents.ward import Ward
+from streams.agents import ward as module
+from streams.agents.ward import AGAIN_MS, Ward
 from streams.heart.errors import BrokenPromise
-from streams.heart.tracker import Times
+from streams.heart.explain import Evidence
+from streams.heart.incident import Standing, Step, Swing
+from streams.heart.settled import Settled
+from streams.heart.tracker import Times, Tracker
 from streams.metrics import Shown
 from tests.frames import Mentions
+from tests.test_swings_edge import swing
 
 NOW_MS = 1_795_586_400_000
 BRANDS = [f"brand-{number}" for number in range(12)]
@@ -109,3 +117,97 @@ def test_an_empty_ward_shows_nothing() -> None:
     assert dict(ward.shown()) == {}
     assert ward.settle() == []
     assert Shown().readings == {}
+
+
+class Telling(Tracker):
+    """A tracker whose brands swing when a test says so. `steps` come with the next settling, one incident a brand."""
+
+    steps: tuple[Swing, ...] = ()
+    opened: dict[str, Swing]
+
+    def tell(self, *steps: Swing) -> None:
+        """These are due."""
+        self.steps += steps
+
+    def settle(self) -> Settled:
+        steps, self.steps = self.steps, ()
+        self.opened = {**self.opened_now(), **{step.brand: step for step in steps}}
+        return replace(super().settle(), swings=steps)
+
+    def opened_now(self) -> dict[str, Swing]:
+        return getattr(self, "opened", {})
+
+    def open_swings(self) -> tuple[Swing, ...]:
+        return tuple(step for step in self.opened_now().values() if step.is_open)
+
+    def standing(self) -> dict[str, Standing]:
+        return {step.brand: Standing(down=step.severity) for step in self.open_swings()}
+
+    def evidence(self, swing: Swing) -> Evidence:
+        del swing
+        return Evidence((), (), self.partition)
+
+
+@pytest.fixture
+def telling(monkeypatch: pytest.MonkeyPatch, mentions: Mentions) -> Telling:
+    """A tracker of partition 1 that has read some of its log, at NOW_MS, and is in nobody's care."""
+    monkeypatch.setattr(module, "Tracker", Telling)
+    made = Telling(1, 4, Times())
+    made.apply([mentions.frames(1, NOW_MS)[1]])
+    return made
+
+
+def ids(steps: Iterable[Swing]) -> list[tuple[str, int]]:
+    """Brand and number of each step."""
+    return [(step.brand, step.step) for step in steps]
+
+
+def test_a_step_comes_out_of_its_settling_once(ward: Ward, telling: Telling, mentions: Mentions) -> None:
+    """Live: what became known is handed on, and shown as the brand's standing while it is open."""
+    brand = mentions.of(1)[0]
+    ward.adopt(telling)
+    telling.tell(swing(brand), swing(brand, 2, Step.RISEN, severity=3))
+    for wanted in ([(brand, 0), (brand, 2)], []):
+        ward.apply({1: [mentions.frames(1, NOW_MS)[1]]})
+        assert ids(step for one in ward.settle() for step in one.swings) == wanted
+        assert ward.shown()[1].standing == {brand: Standing(down=3)}
+
+
+def test_what_may_not_have_been_delivered_is_told_again(ward: Ward, telling: Telling, mentions: Mentions) -> None:
+    """Steps of what is still open, however old, and those of the last hour; from every settling of the read-back."""
+    old_ms, recent_ms = NOW_MS - AGAIN_MS - 3_000, NOW_MS - AGAIN_MS
+    still, over, lately = mentions.of(1)
+    telling.tell(swing(still, at_ms=old_ms), swing(over, at_ms=old_ms), swing(lately, at_ms=old_ms))
+    ward.look_back(telling)
+    telling.tell(swing(over, 2, Step.CLOSED, at_ms=old_ms))
+    ward.look_back(telling)
+    telling.tell(swing(lately, 2, Step.CLOSED, at_ms=recent_ms))
+    assert ids(ward.adopt(telling)) == [(still, 0), (lately, 2)]
+    assert not ward.settle()
+
+
+def test_a_log_that_was_half_read_tells_nothing(ward: Ward, telling: Telling, mentions: Mentions) -> None:
+    """It is read anew, from its beginning, and its steps are made anew."""
+    telling.tell(swing(mentions.of(1)[0], at_ms=NOW_MS))
+    ward.look_back(telling)
+    assert ward.adopt(ward.new(1)) == ()
+
+
+def test_two_partitions_never_tell_of_one_brand(ward: Ward, telling: Telling, mentions: Mentions) -> None:
+    """A frame that came to the wrong partition swings nothing."""
+    elsewhere = swing(mentions.of(2)[0], at_ms=NOW_MS)
+    telling.tell(elsewhere)
+    assert ward.adopt(telling) == ()
+    telling.tell(elsewhere)
+    ward.apply({1: [mentions.frames(1, NOW_MS)[1]]})
+    assert [one.swings for one in ward.settle()] == [()]
+    assert ward.shown()[1].standing == {}
+
+
+def test_only_the_owner_of_a_brand_has_its_evidence(ward: Ward, telling: Telling, mentions: Mentions) -> None:
+    """Its rows are with its tracker, and go with it."""
+    step = swing(mentions.of(1)[0])
+    ward.adopt(telling)
+    assert ward.evidence(step) == ((), (), 1)
+    ward.keep({0, 2})
+    assert ward.evidence(step) is None

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streams.heart.frame import FLOOR, GONE, ROW, Frame, Mark, Names, pack, unpack
+from streams.heart.frame import FLOOR, GONE, ROW, Frame, Names, pack, unpack
 from streams.heart.incident import Step, Swing, decode, encode
 from streams.heart.pane import Rows
 from streams.heart.tracker import Tracker

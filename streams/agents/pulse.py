@@ -1,6 +1,7 @@
 """Pulse: the edge of the worker that counts. Frames of `denyut.mentions` in, figures out; the log is the state.
 
     the group's reading ──▶ hands ──every 250 ms──▶ ward (trackers, on a thread of their own) ──▶ figures ──▶ /metrics
+                                                                            └─▶ steps of swings ──▶ herald
     an assignment ──catch_up──▶ the log, read back from its beginning ──▶ new trackers, before the group reads on
 
 No frame is lost between the two ways of reading: a partition is read back up to an offset, that offset is committed as
@@ -22,13 +23,19 @@ from typing import Any, Protocol, TypeVar
 from streams.agents.app import Life, calm, conduct, pulse_app, run_worker, wait_for_topics
 from streams.agents.brandfile import BrandFile
 from streams.agents.hands import Hands, Held
-from streams.agents.ward import Ward
+from streams.agents.swings import Explainer, Herald, Posts
+from streams.agents.ward import AGAIN_MS, Ward
 from streams.clock import Clock
+from streams.heart.brands import Brands
 from streams.heart.errors import BadBrands, BrokenPromise, LostBroker
+from streams.heart.explain import Evidence, Voice, explain
+from streams.heart.frame import partition_of
+from streams.heart.incident import Swing
 from streams.heart.notice import Rebalanced, Recovered
 from streams.heart.settled import Settled
 from streams.heart.tracker import Times
-from streams.metrics import Figures, Metrics, PulseCollector, Shown, release
+from streams.metrics import Figures, Metrics, PulseCollector, Severities, Shown, release
+from streams.outbox import FaustSender
 from streams.replay import Chunk, read_back
 from streams.serve import Health, Pages
 from streams.settings import Settings
@@ -73,11 +80,15 @@ class Pulse:
         page: Page,
         now: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.thread_time,
+        tell: Callable[[Sequence[Swing], int], None] = lambda *_: None,
     ) -> None:
+        """`tell` hears the steps of swings, and since when (ms) those that are opened may be explained."""
         self.ward = ward
         self._now, self._cpu = now, cpu
         self.hands = Hands()
         self._figures, self._metrics, self._health = page.figures, page.metrics, page.health
+        self._severities = Severities(page.metrics.clock)
+        self._tell = tell
         self._mine: frozenset[int] = frozenset()
         self._epoch = 0  # rises with every revocation and assignment: what began before it is out of date
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ward")
@@ -93,6 +104,14 @@ class Pulse:
     async def _do(self, what: Callable[..., T], *args: Any) -> T:
         """Runs something on the trackers' own thread. Jobs run in the order in which they were asked for."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, what, *args)
+
+    def is_mine(self, brand: str) -> bool:
+        """Whether a brand is counted here."""
+        return partition_of(brand, self.ward.partitions) in self._mine
+
+    async def evidence(self, swing: Swing) -> Evidence | None:
+        """The posts behind a swing that still count; None: its brand is not counted here."""
+        return await self._do(self.ward.evidence, swing)
 
     # What the group says.
 
@@ -110,6 +129,7 @@ class Pulse:
         self._mine = frozenset(partitions)
         for partition in self.hands.next.keys() - self._mine:
             self.hands.close(partition)
+        self._severities.keep(self.hands.next)
         self._show(self._figures.now())
         self.heard()
         self._metrics.owns(len(self._mine))
@@ -163,13 +183,15 @@ class Pulse:
             frames += len(chunk.values)
             waiting[chunk.partition] += sum(map(len, chunk.values))
             if waiting[chunk.partition] > SETTLE_BYTES:
-                await self._do(tracker.settle)
+                await self._do(self.ward.look_back, tracker)
                 waiting[chunk.partition] = 0
             if chunk.last and wanted():
-                await self._do(self.ward.adopt, tracker)
+                steps = await self._do(self.ward.adopt, tracker)
                 shown = await self._do(self.ward.shown)
                 if wanted():
                     self._open(chunk.partition, chunk.after, shown)
+                    # Rows are kept for an hour: of what opened before, there would be less to read than there was.
+                    self._tell(steps, (shown[chunk.partition].watermark_ms or 0) - AGAIN_MS)
         return frames
 
     def _open(self, partition: int, after: int, shown: Mapping[int, Shown]) -> None:
@@ -208,6 +230,8 @@ class Pulse:
         for one in settled:
             self._metrics.observe(one.counts)
             self._metrics.counted(one.counted, one.votes)
+            self._metrics.swung(one.swings)
+            self._tell(one.swings, 0)
             if len(one.event_ms):
                 self._metrics.became_visible(one.event_ms, one.arrival_ms)
             await asyncio.sleep(0)  # a thousand brands are some thousand counters
@@ -241,7 +265,8 @@ class Pulse:
 
     def _show(self, shown: Mapping[int, Shown]) -> None:
         # Open partitions only: one that went and came is not shown until it has been read back.
-        self._figures.show({partition: one for partition, one in shown.items() if partition in self.hands.next})
+        mine = {partition: one for partition, one in shown.items() if partition in self.hands.next}
+        self._figures.show({partition: self._severities.of(partition, one) for partition, one in mine.items()})
 
     def close(self) -> None:
         """Ends the trackers' thread; what it was doing is dropped: the log has it."""
@@ -356,15 +381,34 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
         partitions = await wait_for_topics(settings.brokers, [topic, settings.topic("posts")])
         page.health.met("broker")
         times = Times(settings.delay_ms, settings.grace_ms, settings.early_ms)
-        pulse = Pulse(Ward(partitions, times, file.now.names), page)
         app = pulse_app(settings)
+        herald = Herald(FaustSender(app), settings.topic("swings"), page.metrics)
+        posts = Posts(settings.brokers, settings.topic("posts"))
+
+        def explained(swing: Swing, evidence: Evidence, text_of: Callable[[Voice], tuple[str, str] | None]) -> Swing:
+            return explain(swing, evidence, text_of, called(file.now, swing.brand))
+
+        explainer = Explainer(explained, posts, frozenset(settings.sources), page.metrics)
+
+        def tell(steps: Sequence[Swing], since_ms: int) -> None:
+            herald.tell(steps)
+            explainer.ask(steps, since_ms)
+
+        pulse = Pulse(Ward(partitions, times, file.now.names), page, tell=tell)
         bind(pulse, app, Broker(settings.brokers, topic, app), topic, life)
         calm()
-        await conduct(app, life, [pulse.live(), _renew(pulse, file)])
+        telling = [herald.work(pulse.is_mine), explainer.work(pulse.evidence, herald.tell)]
+        await conduct(app, life, [pulse.live(), _renew(pulse, file), *telling])
     finally:
         beating.cancel()
         if pulse is not None:
             pulse.close()
+
+
+def called(brands: Brands, name: str) -> frozenset[str]:
+    """What a brand is called: words that every post about it holds explain nothing."""
+    rules = [rule for rule in brands.file.brand if rule.name == name]
+    return frozenset(said for rule in rules for said in (rule.name, rule.title, *rule.any, *rule.all, *rule.own))
 
 
 async def _renew(pulse: Pulse, file: BrandFile) -> None:

@@ -5,14 +5,19 @@ Knows nothing of Kafka, clocks, HTTP or how partitions are assigned.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from streams.heart.errors import BrokenPromise
+from streams.heart.explain import Evidence
 from streams.heart.frame import partition_of
+from streams.heart.incident import Swing
 from streams.heart.settled import Settled
 from streams.heart.tracker import Times, Tracker
 from streams.heart.window import WINDOWS, Reading
 from streams.metrics import Shown
+
+AGAIN_MS = 3_600_000  # steps of the last hour may have been made and not delivered when a worker ended: told again
 
 
 class Ward:
@@ -24,6 +29,7 @@ class Ward:
         self._trackers: dict[int, Tracker] = {}
         self._shown: dict[int, Shown] = {}
         self._moved: set[int] = set()
+        self._past: dict[int, tuple[Swing, ...]] = {}  # the steps of trackers that are still reading their log
         self._homes: dict[str, int] = {}
         self._listed: dict[int, list[str]] = {}
         self.renew(listed)
@@ -44,13 +50,14 @@ class Ward:
             self._listed.setdefault(self._home(brand), []).append(brand)
         for partition, shown in self._shown.items():
             readings = {**self._silent(partition), **shown.readings}
-            self._shown[partition] = Shown(readings, shown.watermark_ms, shown.highest_mark_ms)
+            self._shown[partition] = replace(shown, readings=readings)
 
     def _silent(self, partition: int) -> dict[str, list[Reading]]:
         return {brand: silence(brand) for brand in self.listed(partition)}
 
     def new(self, partition: int) -> Tracker:
         """A tracker that knows nothing yet, and is not in care: for reading the log back into it."""
+        self._past[partition] = ()
         return Tracker(partition, self.partitions, self._times)
 
     def keep(self, mine: Collection[int]) -> None:
@@ -59,12 +66,22 @@ class Ward:
             del self._trackers[partition], self._shown[partition]
             self._moved.discard(partition)
 
-    def adopt(self, tracker: Tracker) -> None:
-        """Takes a tracker into care that has read its log. What it settles now is the past: counted by no counter."""
-        tracker.settle()
+    def look_back(self, tracker: Tracker) -> None:
+        """Settles a tracker that is still reading its log."""
+        steps = (*self._past.get(tracker.partition, ()), *self._steps(tracker, tracker.settle()))
+        self._past[tracker.partition] = _untold(steps, tracker)
+
+    def adopt(self, tracker: Tracker) -> tuple[Swing, ...]:
+        """Takes a tracker into care that has read its log. What it settles now is the past: counted by no counter.
+
+        Returns the steps of swings that must be told again, in order: whoever made them first may have ended before
+        they were delivered. They are those of what is still open, and those of the last hour.
+        """
+        self.look_back(tracker)
         partition = tracker.partition
         self._trackers[partition] = tracker
         self._shown[partition] = self._renewed(tracker, self._silent(partition), tracker.readings())
+        return self._past.pop(partition)
 
     def apply(self, frames: Mapping[int, Iterable[bytes]]) -> None:
         """Takes frames in, by partition. Raises `BrokenPromise` for what is no frame, or a partition not in care."""
@@ -81,11 +98,20 @@ class Ward:
         for partition in sorted(self._moved):
             tracker = self._trackers[partition]
             settled = tracker.settle()
-            out.append(settled)
+            out.append(replace(settled, swings=self._steps(tracker, settled)))
             before = self._shown[partition].readings
             self._shown[partition] = self._renewed(tracker, before, tracker.readings(settled.changed))
         self._moved.clear()
         return out
+
+    def evidence(self, swing: Swing) -> Evidence | None:
+        """The posts behind a swing that still count; None: its brand is in another's care."""
+        tracker = self._trackers.get(self._home(swing.brand))
+        return None if tracker is None else tracker.evidence(swing)
+
+    def _steps(self, tracker: Tracker, settled: Settled) -> tuple[Swing, ...]:
+        """The steps of the brands that are counted in this partition: the others are told by another."""
+        return tuple(step for step in settled.swings if self._home(step.brand) == tracker.partition)
 
     def _renewed(self, tracker: Tracker, before: Mapping[str, Sequence[Reading]], readings: Iterable[Reading]) -> Shown:
         fresh: dict[str, list[Reading]] = {}
@@ -93,7 +119,8 @@ class Ward:
             fresh.setdefault(reading.brand, []).append(reading)
         # A frame may name a brand that is counted elsewhere; two partitions must never show one brand.
         home = {brand: of for brand, of in fresh.items() if self._home(brand) == tracker.partition}
-        return Shown({**before, **home}, tracker.watermark_ms, tracker.highest_mark_ms)
+        standing = {brand: of for brand, of in tracker.standing().items() if self._home(brand) == tracker.partition}
+        return Shown({**before, **home}, tracker.watermark_ms, tracker.highest_mark_ms, standing)
 
     def _home(self, brand: str) -> int:
         home = self._homes.get(brand)
@@ -104,6 +131,13 @@ class Ward:
     def shown(self) -> Mapping[int, Shown]:
         """What every partition shows now: a mapping that stays as it is."""
         return MappingProxyType(dict(self._shown))
+
+
+def _untold(steps: Iterable[Swing], tracker: Tracker) -> tuple[Swing, ...]:
+    """Of these steps those that may not have been delivered yet."""
+    still_open = {swing.id for swing in tracker.open_swings()}
+    since_ms = (tracker.watermark_ms or 0) - AGAIN_MS
+    return tuple(step for step in steps if step.id in still_open or step.at_ms >= since_ms)
 
 
 def silence(brand: str) -> list[Reading]:

@@ -301,10 +301,13 @@ class Detector:
     def _speaking(self, minute: int, stats: Stats) -> tuple[Floats, Bools]:
         """Each window's z, 0 where it may not speak; and where it is that of its contrast, scaled to the threshold.
 
-        After a swing its sign is silent for the cooldown, and then in every window that still holds a part of it.
+        After a swing its sign is silent for the cooldown, and then in every window that still holds a part of it. A
+        contrast whose minutes before hold a part of a swing is silent altogether: the return to normal is no swing.
         """
         knobs, eligible, contrast = self.knobs, self._eligible(stats), stats.contrast
-        agrees = eligible & (np.abs(contrast.d) >= knobs.floor) & (np.sign(contrast.d) == np.sign(stats.d))
+        reach = self._windows + np.array(knobs.contrast).sum(axis=1)
+        free = (self._of["on"] == 0)[:, None] & (minute - self._of["ended"].max(axis=1)[:, None] >= reach)
+        agrees = eligible & free & (np.abs(contrast.d) >= knobs.floor) & (np.sign(contrast.d) == np.sign(stats.d))
         z = np.where(eligible, stats.z, 0.0)
         scaled = np.where(agrees, contrast.z * (knobs.threshold / knobs.contrast_threshold), 0.0)
         larger = np.abs(scaled) > np.abs(z)

@@ -10,18 +10,20 @@ what real sources do to us: some people are loud, texts are copied, posts are ed
 arrive, sometimes they come again afterwards), sent twice, late, later than the grace, dated in the future, written in
 languages nobody promised to score, about nothing we listen to, or plainly broken.
 
-**Where to plan something**: `Mood.at` says how a brand is spoken of at a moment, and nothing else does.
+**Where to plan something**: `Public(events=...)` takes crises (many people, one topic, the mood falls) and campaigns (a
+few texts, copied by many new accounts); `planned` are the demo's. `Mood.at` says how a brand is spoken of at a moment,
+and nothing else does.
 Values in, values out: no clock, no I/O but the packaged phrases. Knows nothing of Kafka, windows or scores.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from heapq import heappop, heappush
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -53,6 +55,7 @@ class What(StrEnum):
     LATE = "late"  # beyond the delay, inside the grace
     STALE = "stale"  # beyond the grace
     EARLY = "early"  # dated in the future
+    CAMPAIGN = "campaign"  # copied word for word, by order
     FOREIGN = "foreign"
     OTHER = "other"
     BROKEN = "broken"
@@ -89,9 +92,70 @@ class Pace:
         return self.start_ms + int(elapsed_s * 1000 * self.speed)
 
 
+class Course(NamedTuple):
+    """How strong something planned is over time: it rises, holds and goes again, and comes back with every period.
+
+    >>> course = Course(1000, ramp_ms=10, hold_ms=100, tail_ms=20, every_ms=5000)
+    >>> [course.at(ms) for ms in (999, 1005, 1010, 1110, 1120, 1130, 6005)]
+    [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.5]
+    """
+
+    start_ms: int
+    ramp_ms: int
+    hold_ms: int
+    tail_ms: int
+    every_ms: int = 24 * 3_600_000
+
+    @property
+    def end_ms(self) -> int:
+        """When it is over, the first time."""
+        return self.start_ms + self.ramp_ms + self.hold_ms + self.tail_ms
+
+    def at(self, now_ms: int) -> float:
+        """From 0, nothing, to 1, all of it."""
+        if now_ms < self.start_ms:
+            return 0.0
+        since = (now_ms - self.start_ms) % self.every_ms
+        left = self.ramp_ms + self.hold_ms + self.tail_ms - since
+        rising = since / self.ramp_ms if self.ramp_ms else 1.0
+        falling = left / self.tail_ms if self.tail_ms else float(left > 0)
+        return max(0.0, min(1.0, rising, falling))
+
+
+class Crisis(NamedTuple):
+    """Something is wrong with a brand, and people say so: in other words each, but of one thing."""
+
+    brand: str
+    course: Course
+    depth: float = 1.0  # so far falls the mean lean
+    volume: float = 4.0  # so many times as much is said
+    topic: float = 0.7  # share of posts, the glad ones left out, that speak of it
+
+
+class Campaign(NamedTuple):
+    """Many new accounts post a few texts word for word; some put a word of their own between."""
+
+    brand: str
+    course: Course
+    volume: float = 4.0  # copies to each post that is usual for the brand
+    evading: float = 0.02
+    accounts: int = 400
+
+
+Event = Crisis | Campaign
+
+
+def planned(start_ms: int) -> tuple[Event, ...]:
+    """What the demo shows: once a day of the public's, when a detector that listened from `start_ms` is warm."""
+    return (
+        Crisis("kopi-lumora", Course(start_ms + 430 * _MIN, ramp_ms=4 * _MIN, hold_ms=50 * _MIN, tail_ms=30 * _MIN)),
+        Campaign("lajuro", Course(start_ms + 500 * _MIN, ramp_ms=2 * _MIN, hold_ms=45 * _MIN, tail_ms=5 * _MIN)),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """How a brand is spoken of: a resting level and slow waves (height, period in ms, phase in turns).
+    """How a brand is spoken of: a resting level, slow waves (height, period in ms, phase in turns), and crises.
 
     >>> round(Mood(0.2, ((0.1, 4000, 0.0),)).at(1000), 3)
     0.3
@@ -99,18 +163,19 @@ class Mood:
 
     base: float
     waves: tuple[tuple[float, int, float], ...] = ()
+    crises: tuple[Crisis, ...] = ()
 
     @classmethod
-    def drifting(cls, rng: Random, base: float) -> "Mood":
+    def drifting(cls, rng: Random, base: float, crises: Sequence[Crisis] = ()) -> "Mood":
         """Weather: three waves longer than any swing, so that nothing here turns within an hour."""
-        periods = ((0.10, 30 * _HOUR), (0.04, 13 * _HOUR), (0.015, 7 * _HOUR))
+        periods = ((0.06, 30 * _HOUR), (0.03, 13 * _HOUR), (0.015, 7 * _HOUR))
         return cls(base, tuple((height * rng.uniform(0.7, 1.3), int(period * rng.uniform(0.8, 1.2)), rng.random())
-                               for height, period in periods))
+                               for height, period in periods), tuple(crises))
 
     def at(self, now_ms: int) -> float:
         """The mean lean of what is said at that moment, -1 to +1."""
         level = self.base + sum(h * math.sin(math.tau * (now_ms % p / p + phase)) for h, p, phase in self.waves)
-        return max(-1.0, min(1.0, level))
+        return max(-1.0, min(1.0, level - sum(crisis.depth * crisis.course.at(now_ms) for crisis in self.crises)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +198,15 @@ class Habits:
     again: float = 0.005
 
     @property
+    def followed(self) -> float:
+        """Share of new things that are posts of a brand, in a language that is understood."""
+        return 1 - self.broken - self.other - self.foreign - self.early - self.overtaken
+
+    @property
     def per_story(self) -> float:
         """Records per new thing, on average."""
-        followed = 1 - self.broken - self.other - self.foreign - self.early - self.overtaken
         copies = self.copied * sum(self.copies) / 2
-        return 1 + self.overtaken + followed * (self.edit + self.removal * (1 + self.risen) + copies + self.again)
+        return 1 + self.overtaken + self.followed * (self.edit + self.removal * (1 + self.risen) + copies + self.again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +233,13 @@ class _Telling:
 class Public:
     """A fake public. Iterating begins at its first moment each time and never ends.
 
-    `rate_per_s` is the mean number of records per second of the watcher's clock, over a whole day of the public's.
-    `brands` are names from `texts.toml`; none means all. Raises `BadSetting` for a name, rate or speed that cannot be.
+    `rate_per_s` is the mean number of records per second of the watcher's clock, over a whole day of the public's on
+    which nothing is planned. `brands` are names from `texts.toml`; none means all. Raises `BadSetting` for a name, rate
+    or speed that cannot be.
     """
 
     def __init__(self, seed: int = 1, rate_per_s: float = 50.0, brands: Sequence[str] = (),
-                 start_ms: int = START_MS, speed: float = SPEED) -> None:
+                 start_ms: int = START_MS, speed: float = SPEED, *, events: Sequence[Event] = ()) -> None:
         if not (rate_per_s > 0 and speed > 0):
             raise BadSetting(f"rate_per_s={rate_per_s!r}, speed={speed!r}: expected numbers above 0")
         self.seed = seed
@@ -177,7 +247,12 @@ class Public:
         self.habits = Habits()
         self.sayings = Sayings.load()
         self.subjects = _chosen(self.sayings.subjects, brands)
-        self.moods = {s.name: Mood.drifting(Random(f"{seed}/mood/{s.name}"), s.base) for s in self.subjects}
+        names = [subject.name for subject in self.subjects]
+        self._is_planned = bool(events)
+        self._crises = _by_brand(names, self.sayings.topics, [e for e in events if isinstance(e, Crisis)])
+        self._campaigns = _by_brand(names, self.sayings.campaigns, [e for e in events if isinstance(e, Campaign)])
+        self.moods = {s.name: Mood.drifting(Random(f"{seed}/mood/{s.name}"), s.base, self._crises[s.name])
+                      for s in self.subjects}
         self._weights = [s.weight for s in self.subjects]
         self._stories_per_ms = rate_per_s / self.habits.per_story / (1000 * speed)
 
@@ -185,15 +260,41 @@ class Public:
         telling = _Telling(Random(f"{self.seed}/public"))
         moment = float(self.pace.start_ms)
         while True:
-            moment += telling.rng.expovariate(self._stories_per_ms * daylight(int(moment)))
+            moment += telling.rng.expovariate(self._stories_per_ms * daylight(int(moment)) * self._bustle(int(moment)))
             now_ms = int(moment)
             while telling.waiting and telling.waiting[0][0] <= now_ms:
                 yield heappop(telling.waiting)[2]
             telling.number += 1
             self._begin(telling, now_ms)
 
+    def _bustle(self, now_ms: int) -> float:
+        """How much more is said at that moment than if nothing were planned, as a factor."""
+        if not self._is_planned:
+            return 1.0
+        return (sum(self._talk(now_ms)) + sum(self._copying(now_ms).values())) / sum(self._weights)
+
+    def _talk(self, now_ms: int) -> list[float]:
+        """How much is said of each brand."""
+        if not self._is_planned:
+            return self._weights
+        return [subject.weight * max((1 + (crisis.volume - 1) * crisis.course.at(now_ms)
+                                      for crisis in self._crises[subject.name]), default=1.0)
+                for subject in self.subjects]
+
+    def _copying(self, now_ms: int) -> dict[Campaign, float]:
+        """The campaigns that go on, and how loud they are."""
+        of = {campaign: subject.weight * self.habits.followed * campaign.volume * campaign.course.at(now_ms)
+              for subject in self.subjects for campaign in self._campaigns[subject.name]}
+        return {campaign: weight for campaign, weight in of.items() if weight}
+
     def _begin(self, telling: _Telling, now_ms: int) -> None:
         """Something new is said; which kind of thing is one throw of the dice."""
+        if self._is_planned and (copying := self._copying(now_ms)):
+            throw = telling.rng.random() * (sum(self._talk(now_ms)) + sum(copying.values()))
+            for campaign, weight in copying.items():
+                if throw < weight:
+                    return self._campaign(telling, now_ms, campaign)
+                throw -= weight
         habits, throw = self.habits, telling.rng.random()
         for share, tell in ((habits.broken, self._broken), (habits.other, self._other), (habits.foreign, self._foreign),
                             (habits.early, self._early), (habits.overtaken, self._overtaken),
@@ -235,6 +336,16 @@ class Public:
         declared = lang if telling.rng.random() < 0.5 else None
         post = msgspec.structs.replace(self._post(telling, now_ms), text=text, lang=declared, kind=Kind.POST)
         self._send(telling, post, now_ms + _lag_ms(telling.rng), What.OTHER)
+
+    def _campaign(self, telling: _Telling, now_ms: int, campaign: Campaign) -> None:
+        """One of the copies, from an account that was made for it."""
+        rng = telling.rng
+        lang, text = self.sayings.slogan(rng, campaign.brand, evading=rng.random() < campaign.evading)
+        post = Post(
+            id=self._id(telling.number), source=SOURCE, text=text, created_at=from_ms(now_ms),
+            author=pseudonym(SOURCE, f"{campaign.brand}/account-{rng.randrange(campaign.accounts)}", SECRET),
+            lang=lang if rng.random() < 0.5 else None, reach=rng.randint(0, 20))
+        self._send(telling, post, now_ms + _lag_ms(rng), What.CAMPAIGN)
 
     def _broken(self, telling: _Telling, now_ms: int) -> None:
         post = self._post(telling, now_ms)
@@ -283,8 +394,12 @@ class Public:
     def _post(self, telling: _Telling, created_ms: int) -> Post:
         """A new post about a brand, in the mood that the brand and the author are in."""
         rng, person = telling.rng, self._person(telling.rng)
-        subject = self._subject(rng)
-        kind, text = self._say(rng, person, subject, _lean(rng, self.moods[subject.name].at(created_ms) + person.lean))
+        subject = rng.choices(self.subjects, self._talk(created_ms))[0]
+        lean = _lean(rng, self.moods[subject.name].at(created_ms) + person.lean)
+        if self._is_on_topic(rng, subject, lean, created_ms):
+            kind, text = Kind.POST, self.sayings.say(rng, subject, person.lang, lean, on_topic=True)
+        else:
+            kind, text = self._say(rng, person, subject, lean)
         before = rng.randint(1, 50)
         return Post(
             id=self._id(telling.number), source=SOURCE, text=text, created_at=from_ms(created_ms),
@@ -294,6 +409,11 @@ class Public:
             reply_to=self._id(max(1, telling.number - before)) if kind is Kind.REPLY else None,
             reach=min(5_000_000, int(20 * rng.paretovariate(1.2))) if rng.random() < 0.6 else None,
         )
+
+    def _is_on_topic(self, rng: Random, subject: Subject, lean: Lean, now_ms: int) -> bool:
+        """Whether a post speaks of what is wrong with its brand. Who is glad does not."""
+        share = max((crisis.topic * crisis.course.at(now_ms) for crisis in self._crises[subject.name]), default=0.0)
+        return share > 0 and lean is not Lean.POSITIVE and rng.random() < share
 
     def _say(self, rng: Random, person: _Person, subject: Subject, lean: Lean) -> tuple[Kind, str]:
         throw = rng.random()
@@ -341,6 +461,18 @@ def _chosen(subjects: Sequence[Subject], names: Sequence[str]) -> tuple[Subject,
         if name not in known:
             raise BadSetting(f"brand {name!r}: the demo's public does not speak of it{nearest(name, known)}")
     return tuple(known[name] for name in names) or tuple(subjects)
+
+
+_Of = TypeVar("_Of", Crisis, Campaign)
+
+
+def _by_brand(names: Sequence[str], worded: Collection[str], events: Sequence[_Of]) -> dict[str, list[_Of]]:
+    """`worded`: the brands that there are words for."""
+    for event in events:
+        if event.brand not in names or event.brand not in worded:
+            raise BadSetting(f"brand {event.brand!r}: the demo's public has no words for a "
+                             f"{type(event).__name__.lower()} of it{nearest(event.brand, worded)}")
+    return {name: [event for event in events if event.brand == name] for name in names}
 
 
 def _lean(rng: Random, mood: float) -> Lean:

@@ -52,6 +52,9 @@ class Sayings:
             Subject(b["name"], b["trade"], b["weight"], b["base"], b["reviews"], tuple(b["spoken"]))
             for b in texts["brand"]
         )
+        # Brand -> what a crisis of it is about: every phrase holds one of these words.
+        self.topics = {brand: tuple(crisis["topic"]) for brand, crisis in texts["crisis"].items()}
+        self.campaigns = tuple(texts["campaign"])  # brands
 
     @classmethod
     def load(cls) -> "Sayings":
@@ -63,11 +66,12 @@ class Sayings:
             reviews[Lean(row["lean"])].append(row["text"])
         return cls(tomllib.loads((folder / "texts.toml").read_text("utf-8")), reviews)
 
-    def say(self, rng: Random, subject: Subject, lang: str, lean: Lean) -> str:
-        """One saying about a brand, in `id` or `en`."""
+    def say(self, rng: Random, subject: Subject, lang: str, lean: Lean, *, on_topic: bool = False) -> str:
+        """One saying about a brand, in `id` or `en`; `on_topic`: about what is wrong with it in a crisis."""
         words = self._texts[lang]
         told = words[lean]
-        text = _upper_first(rng.choice(told["frames"]).replace("{x}", rng.choice(words[subject.trade][lean])))
+        phrases = self._texts["crisis"][subject.name][lang] if on_topic else words[subject.trade]
+        text = _upper_first(rng.choice(told["frames"]).replace("{x}", rng.choice(phrases[lean])))
         if rng.random() < 0.35:
             opener = rng.choice(told["openers"])
             text = f"{opener} {_lower_first(text) if opener.endswith(',') else text}"
@@ -82,6 +86,18 @@ class Sayings:
         tag = subject.name.replace("-", "")
         frame = rng.choice(self._texts["reviews"]["frames"]).replace("{tag}", tag)
         return self._finish(rng, frame.replace("{r}", rng.choice(self._reviews[lean])), subject, "id")
+
+    def slogan(self, rng: Random, brand: str, *, evading: bool) -> tuple[str, str]:
+        """A language and one of the few texts of a campaign; `evading`: with a word of one's own somewhere in it."""
+        campaign = self._texts["campaign"][brand]
+        text = str(rng.choice(campaign["texts"]))
+        if evading:
+            words = text.split(" ")
+            words.insert(rng.randrange(1, len(words)), rng.choice(campaign["spice"]))
+            return campaign["lang"], " ".join(words)
+        if rng.random() < 0.3:  # what hides a copy from nobody
+            text = f"{text.upper() if rng.random() < 0.3 else text} {rng.choice(['🔥', '!!', '😡', ''])}".rstrip()
+        return campaign["lang"], text
 
     def both(self, rng: Random, subjects: tuple[Subject, Subject], lang: str, lean: Lean) -> str:
         """A saying about one brand that names another beside it."""

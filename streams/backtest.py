@@ -1,0 +1,258 @@
+"""Backtest: what Denyut would have said of a history. A file of posts in; every swing out, with its reasons.
+
+    denyut backtest posts.jsonl --brands brands.toml --mood mood.csv --plot mood.png
+
+The same heart as the workers', without Kafka: the same votes, panes and detector, fed in the order in which the posts
+arrived. Steps go to standard output, as a table at the end or as JSON lines at once; all else to standard error.
+A run that was killed is run again: with `--resume`, what the model said is not asked again, and since rows are read
+anew, the output is that of a run that was never killed.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from streams import moods, plot
+from streams.heart.brands import Brands
+from streams.heart.errors import BadSetting
+from streams.heart.incident import Swing, encode
+from streams.heart.intake import Judged, Limits, Scored
+from streams.heart.post import from_ms
+from streams.heart.tracker import Times
+from streams.history import Flawed, Happening, Reader, Wanted, columns, happenings, open_history
+from streams.rerun import Rerun, Rules, Tally
+from streams.settings import Settings
+from streams.told import Incidents
+from streams.wording import figures, grounds, severity
+
+if TYPE_CHECKING:
+    from models.lang import Languages
+    from models.memo import Memo
+    from models.score import Scorer
+    from models.steady import Steady
+    from streams.sources.file import Rows
+
+CAUSES = 3  # so many are shown
+WIDE = 160  # columns of a table that nobody looks at in a terminal
+HEAD = ("onset (UTC)", "lasted", "brand", "what", "how far", "why")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for on the command line."""
+
+    posts: Path
+    source: str = "file"
+    mapping: str = ""
+    skip: bool = False
+    json_lines: bool = False
+    mood: Path | None = None
+    plot: Path | None = None
+    resume: Path | None = None
+
+
+class Model:
+    """The settings' model, loaded when a text first asks for it; as a score worker has it, and perhaps recorded."""
+
+    def __init__(self, settings: Settings, resume: Path | None, stack: ExitStack) -> None:
+        self._settings, self._resume, self._stack = settings, resume, stack
+        self._name = ""
+        self._memo: Memo | None = None
+        self._steady: Steady | None = None
+        self._languages: Languages | None = None
+        self._plain: Languages | None = None
+
+    @property
+    def name(self) -> str:
+        """How the model is called in frames; "": it was never asked."""
+        return self._name
+
+    def judge(self, text: str, declared: str | None) -> Judged:
+        """Which language a text is in, and whether the model may score it."""
+        if self._languages is None:
+            self._load()
+        assert self._languages is not None
+        verdict = self._languages.judge(text, declared)
+        return Judged(verdict.lang, verdict.known)
+
+    def language(self, text: str, declared: str | None) -> str:
+        """Which language a text is in; no model is needed to say so."""
+        if self._plain is None:
+            from models.lang import Languages
+            from models.score import Card
+
+            self._plain = Languages(Card(name="recorded"))
+        return self._plain.judge(text, declared).lang
+
+    def ask(self, texts: Sequence[str]) -> list[Scored | None]:
+        """One score for each text; None: the model fails on this text alone."""
+        from models.score import LABELS
+
+        if self._steady is None:
+            self._load()
+        assert self._steady is not None
+        return [None if one is None else Scored(one.score, LABELS.index(one.label))
+                for one in self._steady.score_or_poison(texts)]
+
+    def _load(self) -> None:
+        import models
+        from models.lang import Languages
+        from models.memo import Memo
+        from models.steady import Steady
+        from streams.recorded import Recorded
+
+        scorer: Scorer = models.load(self._settings.model, threads=self._settings.threads)
+        self._name = f"{scorer.card.name}@{scorer.card.digest[:12]}"
+        self._languages = Languages(scorer.card)
+        if self._resume is not None:
+            scorer = self._stack.enter_context(Recorded(scorer, self._resume, self._name))
+        self._memo = Memo(scorer)
+        self._steady = Steady(self._memo)
+
+
+def run(settings: Settings, wish: Wish) -> int:
+    """Runs a history through the heart. Raises `BadSetting` for what only the user can put right."""
+    _check(settings, wish)
+    brands, named = settings.read_brands(), columns(wish.mapping)
+    wanted = Wanted(wish.source, frozenset(settings.sources), frozenset(brands.names), settings.read_secret())
+    tally, incidents, curves = Tally(wish.posts, strict=not wish.skip), Incidents(), plot.Curves()
+    with ExitStack() as stack:
+        rows = stack.enter_context(closing(open_history(wish.posts, named)))
+        model = Model(settings, wish.resume, stack)
+        sinks: list[moods.Sink] = [curves] if wish.plot else []
+        if wish.mood:
+            sinks.append(stack.enter_context(moods.MoodFile(wish.mood)))
+        show = stack.enter_context(_bar(wish.posts, rows, tally))
+        read = _good(happenings(wish.posts, rows, Reader(named, wanted)), tally, show)
+        for swing in _steps(settings, Parts(brands, model, tally, sinks), read):
+            incidents.add(swing)
+            if wish.json_lines:
+                sys.stdout.write(encode(swing).decode() + "\n")
+                sys.stdout.flush()
+    found = incidents.latest()
+    if not wish.json_lines:
+        _table(found, brands)
+    sys.stderr.write(_account(tally, found, model) + "\n")
+    if wish.plot:
+        titles = {name: brands.title(name) for name in brands.names}
+        plot.draw(wish.plot, curves, found, titles)
+    return 0
+
+
+def _check(settings: Settings, wish: Wish) -> None:
+    """What can be known to fail at the end fails at the beginning."""
+    if wish.mood:
+        moods.MoodFile.check(wish.mood)
+    if wish.plot:
+        plot.check(wish.plot)
+    if wish.source not in settings.sources:
+        raise BadSetting(f"--source {wish.source}: expected one of DENYUT_SOURCES={','.join(settings.sources)}")
+
+
+class Parts(NamedTuple):
+    """What a run is put together of."""
+
+    brands: Brands
+    model: Model
+    tally: Tally
+    sinks: Sequence[moods.Sink]
+
+
+def _steps(settings: Settings, parts: Parts, read: Iterable[Happening]) -> Iterator[Swing]:
+    limits = Limits(settings.grace_ms, settings.early_ms)
+    rules = Rules(parts.brands, frozenset(settings.sources), limits, settings.batch_posts)
+    times = Times(settings.delay_ms, settings.grace_ms, settings.early_ms)
+    taken = moods.Moods(parts.brands.names, settings.grace_ms, parts.sinks)
+    if not parts.sinks:
+        yield from Rerun(rules, times, parts.model, parts.tally).play(read)
+        return
+    rerun = Rerun(rules, times, parts.model, parts.tally, taken.look)
+    yield from rerun.play(read)
+    taken.end(rerun.tracker)
+
+
+def _good(read: Iterable[Happening | Flawed], tally: Tally, show: Callable[[], None]) -> Iterator[Happening]:
+    """The rows that are something; of the others it is told that they are not."""
+    for one in read:
+        show()
+        if isinstance(one, Flawed):
+            tally.note(one)
+        else:
+            yield one
+
+
+@contextmanager
+def _bar(path: Path, rows: "Rows", tally: Tally) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error, where somebody looks at it; drawn again at most ten times a second."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    shape = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+             TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
+    drawn_s = float("-inf")
+    with Progress(*shape, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(path.name, total=1.0, rows=0)
+
+        def show() -> None:
+            nonlocal drawn_s
+            now_s = time.monotonic()
+            if now_s - drawn_s >= 0.1:
+                drawn_s = now_s
+                progress.update(task, completed=rows.share, rows=tally.rows)
+
+        yield show
+
+
+# Telling.
+
+
+def _account(tally: Tally, incidents: Sequence[Swing], model: Model) -> str:
+    """What became of the rows, and how many swings there were."""
+    others = ", ".join(f"{count} {name}" for name, count in tally.outcomes.items() if count)
+    mood = sum(swing.series == "mood" for swing in incidents)
+    lines = [f"{tally.path}: {tally.rows + tally.bad.total()} rows: {tally.recorded} mentions with a score, "
+             f"{tally.asked} scored by {model.name or 'no model'}{', ' + others if others else ''}, "
+             f"{tally.bad.total()} bad"]
+    lines += [f"  {count} bad: {reason}; the first is row {tally.first[reason].number}: {tally.first[reason].why}"
+              for reason, count in tally.bad.most_common()]
+    if tally.recorded and tally.asked:
+        lines.append("  scores of the file and of the model are two rulers: a brand is not tested where they mix")
+    lines.append(f"  {mood} swings of mood, {len(incidents) - mood} of volume")
+    return "\n".join(lines)
+
+
+def _table(incidents: Sequence[Swing], brands: Brands) -> None:
+    """Every incident in one row, with its reasons."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not incidents:
+        return
+    out = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    for name in HEAD:
+        table.add_column(name, overflow="fold", no_wrap=name in HEAD[:2])
+    for swing in incidents:
+        table.add_row(*(Text(cell) for cell in row(swing, brands.title(swing.brand))))
+    out.print(table)
+
+
+def row(swing: Swing, title: str) -> tuple[str, ...]:
+    """One incident in cells, as HEAD names them."""
+    minutes = f"{(swing.at_ms - swing.onset_ms) // 60_000} min"
+    ended = {"": " so far" if swing.is_open else "", "over": ""}.get(swing.ended, f", {swing.ended}")
+    arrow = "▲" if swing.direction == "up" else "▼"
+    chief = ", ".join(f"{cause.kind} {cause.name}".strip() + f" {100 * cause.share:.0f} %"
+                      for cause in swing.causes[:CAUSES])
+    posts = f"see {', '.join(swing.exemplars)}" if swing.exemplars else ""
+    return (f"{from_ms(swing.onset_ms):%Y-%m-%d %H:%M}", minutes + ended, title,
+            f"{arrow} {swing.series}, {severity(swing)}", figures(swing),
+            "; ".join(filter(None, (chief, *grounds(swing), posts))))

@@ -1,0 +1,106 @@
+"""Recorded: a scorer that writes down what the model said, so that a run that was killed need not ask again.
+
+    b"DYSC" | version u8 | name length u16 | name of the model | entry | entry | …
+    entry   texts u32 | digest of the texts, 16 bytes | crc32 of what follows u32 | three float64 for each text
+
+The same posts give the same calls in the same order, so that a second run reads its answers from the file until it has
+used them up, and only then asks the model. An entry is whole or it is none: one that was torn by a kill is cut off. A
+file that tells of other texts, or of another model, is refused.
+Numbers and digests of whole calls, never a text. Knows nothing of posts, brands or what scores add up to.
+"""
+
+import struct
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from zlib import crc32
+
+from models.score import Card, Score, Scorer
+from streams.heart.errors import BadSetting
+
+MAGIC = b"DYSC"
+VERSION = 1
+_LEAD = struct.Struct("<4sBH")
+_ENTRY = struct.Struct("<I16sI")
+_SCORE = struct.Struct("<3d")
+
+
+class Recorded:
+    """A scorer around a scorer, with a memory on disk. Confined to one thread, as that one is."""
+
+    def __init__(self, scorer: Scorer, path: Path, name: str) -> None:
+        """`name` tells the model from any other. Raises `BadSetting` for a file that is of another, or none of ours."""
+        self._scorer = scorer
+        self._path = path
+        self.spared = 0  # texts that the model was not asked for
+        lead = _lead(name)
+        try:
+            if not path.exists():
+                path.write_bytes(lead)
+            self._file = path.open("r+b")
+        except OSError as error:
+            raise BadSetting(f"--resume {path}: {error.strerror}") from None
+        found = self._file.read(len(lead))
+        if found != lead:
+            self._file.close()
+            other = "of another model" if found.startswith(MAGIC) else "no file of recorded scores"
+            raise BadSetting(f"--resume {path}: {other}; name another file, or remove this one")
+        self._is_reading = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    @property
+    def card(self) -> Card:
+        """The card of the model within."""
+        return self._scorer.card
+
+    def score(self, texts: Sequence[str]) -> list[Score]:
+        """One score for each text, in order: recorded, or the model's, which are recorded. Raises what it raises."""
+        digest = _digest(texts)
+        if self._is_reading:
+            known = self._next(digest, len(texts))
+            if known is not None:
+                self.spared += len(texts)
+                return known
+            self._is_reading = False
+        scores = self._scorer.score(texts)
+        said = b"".join(_SCORE.pack(score.negative, score.neutral, score.positive) for score in scores)
+        self._file.write(_ENTRY.pack(len(texts), digest, crc32(said)) + said)
+        self._file.flush()
+        return scores
+
+    def _next(self, digest: bytes, count: int) -> list[Score] | None:
+        """The next answer that was recorded; None: there is no whole one left."""
+        begin = self._file.tell()
+        head = self._file.read(_ENTRY.size)
+        if len(head) == _ENTRY.size:
+            length, of, crc = _ENTRY.unpack(head)
+            said = self._file.read(_SCORE.size * length)
+            if len(said) == _SCORE.size * length and crc32(said) == crc:
+                if (length, of) != (count, digest):
+                    raise BadSetting(f"--resume {self._path}: it was written for other posts, another brand file or "
+                                     "other settings; name another file, or remove this one")
+                return [Score(*three) for three in _SCORE.iter_unpack(said)]
+        self._file.seek(begin)
+        self._file.truncate()
+        return None
+
+
+def _lead(name: str) -> bytes:
+    said = name.encode()
+    return _LEAD.pack(MAGIC, VERSION, len(said)) + said
+
+
+def _digest(texts: Sequence[str]) -> bytes:
+    """Tells calls apart. Of many texts at once: it says nothing of any one of them."""
+    digest = blake2b(digest_size=16)
+    for text in texts:
+        said = text.encode("utf-8", "surrogatepass")
+        digest.update(len(said).to_bytes(4, "little") + said)
+    return digest.digest()
