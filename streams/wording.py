@@ -90,12 +90,15 @@ def _who(swing: Swing) -> str:
     return f"{swing.authenticity} ({swing.copies.authentic:.0%} authentic)"
 
 
+_NAMED = {"mix": "another mix", "account": "one account"}
+
+
 def _cause(swing: Swing) -> str:
     """The first cause, unless it is a term: those are told with the others."""
     first = swing.causes[0] if swing.causes else None
     if first is None or first.kind == "term":
         return ""
-    named = {"mix": "another mix", "account": "one account"}.get(first.kind, f"{first.kind} {first.name}".strip())
+    named = _NAMED.get(first.kind, f"{first.kind} {first.name}".strip())
     return f"mostly {named}{_share(first)}"
 
 

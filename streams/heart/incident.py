@@ -54,7 +54,7 @@ class Term(msgspec.Struct, frozen=True):
 class Cause(msgspec.Struct, frozen=True):
     """One reason, the strongest first. `share`: of the change, what goes when this is taken away.
 
-    `kind`: mix, source, language, account, term. `name`: the segment or the term; "" for mix and for an account.
+    `kind`: mix, source, language, account, copies, term. `name`: the segment or the term; "" for the others.
     """
 
     kind: str

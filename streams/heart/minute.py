@@ -48,6 +48,11 @@ class Minute(NamedTuple):
     segments: Segments
 
 
+_NONE = np.zeros(0, np.int64)
+_NOTHING = (np.zeros(0, np.uint32), np.zeros((0, 4), np.int64), np.zeros((0, 4), np.int64), _NONE, _NONE,
+            np.zeros((0, 2), np.int64), Segments(_NONE, np.zeros((0, 4), np.int64)))
+
+
 def segment_key(brand: Ints, source: Ints, lang: Ints) -> Ints:
     """Brand, source and language as one number; `segment_of` takes it apart."""
     return (brand << 16) | (source << 8) | lang
@@ -64,6 +69,8 @@ def segment_of(key: int) -> tuple[int, int, int]:
 
 def minute_of(number: int, rows: Rows, voted: Voted) -> Minute:
     """The minute of these on-time rows (dtype FACT, any order); its voters are added to `voted`."""
+    if not len(rows):
+        return Minute(number, *_NOTHING)
     votes, copies = tally(rows, voted)
     if votes.any():
         voted.add(keys_of(rows[votes]))

@@ -7,6 +7,7 @@
 
         mix                 every segment has its share of before
         source, language    this segment's mood has moved only as that of all the others has
+        copies              only votes count, where all posts have turned
         account             usual posts stand where the loudest account spoke again
         term                usual posts stand where this word is said beyond what the other posts of the same polarity
                             would explain (`streams/heart/terms.py`)
@@ -36,7 +37,7 @@ Amount = tuple[float, float]  # how many votes (or posts), and the sum of their 
 Sums = Mapping[str, Amount]  # segment -> its amount
 Numbers = Sequence[int] | npt.NDArray[np.uint64]
 
-_KINDS = ("term", "account", "language", "source", "mix")  # at equal shares the more particular comes first
+_KINDS = ("copies", "term", "account", "language", "source", "mix")  # at equal shares the more particular comes first
 
 
 # -- the exact split --------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from streams.heart.chance import ONSET_MINUTES, by_chance
 from streams.heart.incident import Cause, Copies, Part, Standing, Step, Swing
 from streams.heart.minute import MINUTE_MS, Ints, Minute
 from streams.heart.pane import UNIT, Rows
-from streams.heart.reasons import Posts, authenticity, causes, concentration, copied, parts
+from streams.heart.reasons import Posts, authenticity, causes, concentration, copied, parts, ranked
 from streams.heart.swing import Detector, Knobs, Turn
 from streams.heart.usual import Dimension, Usual
 from streams.heart.volume import Spike, Volume, VolumeKnobs
@@ -259,7 +259,16 @@ class Watch:
         split: list[Part] = []
         for name, (before, now) in sums.items():
             split += parts(before, now, turn.usual, name)
-        return tuple(split), causes(sums, self._posts(brand, said))
+        return tuple(split), ranked(causes(sums, self._posts(brand, said)), self._pasted(turn))
+
+    def _pasted(self, turn: Turn) -> list[Cause]:
+        """Of a change of all posts, what goes when only votes count."""
+        stats, place = self._detector.stats, self._detector.knobs.windows.index(turn.window)
+        assert stats is not None
+        if not turn.series % 2:
+            return []
+        voted = float(stats.mu[turn.series - 1] + stats.d[turn.series - 1, place])
+        return [Cause("copies", "", (turn.usual + turn.d - voted) / turn.d)]
 
     def _posts(self, brand: int, said: Rows) -> Posts | None:
         before = self._usual.posts(int(self._series[brand]))
