@@ -250,9 +250,10 @@ def row(swing: Swing, title: str) -> tuple[str, ...]:
     minutes = f"{(swing.at_ms - swing.onset_ms) // 60_000} min"
     ended = {"": " so far" if swing.is_open else "", "over": ""}.get(swing.ended, f", {swing.ended}")
     arrow = "▲" if swing.direction == "up" else "▼"
-    chief = ", ".join(f"{cause.kind} {cause.name}".strip() + f" {100 * cause.share:.0f} %"
-                      for cause in swing.causes[:CAUSES])
+    # The first cause and the terms are told with the grounds.
+    also = ", ".join(f"{cause.kind} {cause.name}".strip() + f" {cause.share:.0%}"
+                     for cause in swing.causes[1:CAUSES] if cause.kind != "term")
     posts = f"see {', '.join(swing.exemplars)}" if swing.exemplars else ""
     return (f"{from_ms(swing.onset_ms):%Y-%m-%d %H:%M}", minutes + ended, title,
             f"{arrow} {swing.series}, {severity(swing)}", figures(swing),
-            "; ".join(filter(None, (chief, *grounds(swing), posts))))
+            "; ".join(filter(None, (*grounds(swing), also and f"also {also}", posts))))

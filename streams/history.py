@@ -14,14 +14,14 @@ Knows nothing of models, frames, panes or swings.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.heart.errors import BadPost, BadSetting, DenyutError, Reason
+from streams.heart.errors import BadPost, BadSetting, DenyutError, Reason, nearest
 from streams.heart.frame import ABSTAINED, LABELS
 from streams.heart.pane import UNIT
 from streams.heart.post import (
@@ -38,7 +38,7 @@ from streams.heart.post import (
     pseudonym,
 )
 from streams.sources import file
-from streams.sources.file import NO, YES, CsvRows, Options, ParquetRows, Row, Rows, undamaged
+from streams.sources.file import NO, YES, CsvRows, ParquetRows, Row, Rows, undamaged
 
 MORE = ("score", "label", "brand", "arrived_at", "source", "tick", "feed")  # what a file that is fed does not have
 NEUTRAL = UNIT // 3  # without a label, a third of the scale each
@@ -130,16 +130,15 @@ def columns(mapping: str) -> dict[str, str]:
     >>> columns("text=body, score=sentiment")
     {'text': 'body', 'score': 'sentiment'}
     """
-    ours, theirs = {}, []
+    known, named = (*file.FIELDS, *MORE), {}
     for pair in filter(None, (part.strip() for part in mapping.split(","))):
         name, _, column = (part.strip() for part in pair.partition("="))
-        if name in MORE and column and name not in ours:
-            ours[name] = column
-        elif name in MORE:
+        if not column or name in named:
             raise BadSetting(f"--map {pair}: expected FIELD=COLUMN, each field once")
-        else:
-            theirs.append(pair)
-    return {**Options.read(mapping=",".join(theirs)).columns, **ours}
+        if name not in known:
+            raise BadSetting(f"--map {pair}: no field {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+        named[name] = column
+    return named
 
 
 # Opening.
@@ -150,7 +149,7 @@ class _Csv(CsvRows):
 
     def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
         super().__init__(path, _without_text(columns))
-        _check_said(path, self._header, columns)
+        _check_said(path, self._header, columns, self.close)
 
 
 class _Parquet(ParquetRows):
@@ -159,7 +158,7 @@ class _Parquet(ParquetRows):
     def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
         super().__init__(path, _without_text(columns))
         names = list(self._file.schema_arrow.names)
-        _check_said(path, names, columns)
+        _check_said(path, names, columns, self.close)
         wanted = {columns.get(name, name) for name in (*file.FIELDS, *MORE)}
         self._wanted = [name for name in names if name in wanted]
 
@@ -170,8 +169,9 @@ def _without_text(columns: Mapping[str, str]) -> dict[str, str]:
     return {"created_at": when, **columns, "text": columns.get("text", when)}
 
 
-def _check_said(path: Path, header: Iterable[str], columns: Mapping[str, str]) -> None:
+def _check_said(path: Path, header: Iterable[str], columns: Mapping[str, str], close: Callable[[], None]) -> None:
     if not {columns.get("text", "text"), columns.get("score", "score")} & set(header):
+        close()
         raise BadSetting(f"{path}: no column for text and none for score; it has {', '.join(header)}; "
                          "--map text=COLUMN names one")
 

@@ -1,11 +1,13 @@
 """Recorded: a scorer that writes down what the model said, so that a run that was killed need not ask again.
 
     b"DYSC" | version u8 | name length u16 | name of the model | entry | entry | …
-    entry   texts u32 | digest of the texts, 16 bytes | crc32 of what follows u32 | three float64 for each text
+    entry   texts u32, 0: the model failed | digest of the texts, 16 bytes | crc32 of what follows u32
+            three float64 for each text
 
 The same posts give the same calls in the same order, so that a second run reads its answers from the file until it has
-used them up, and only then asks the model. An entry is whole or it is none: one that was torn by a kill is cut off. A
-file that tells of other texts, or of another model, is refused.
+used them up, and only then asks the model. An entry is whole or it is none: one that was torn by a kill is cut off.
+That the model failed on some texts is written down once it has answered again: of a model that is dead, nothing is.
+A file that tells of other texts, or of another model, is refused.
 Numbers and digests of whole calls, never a text. Knows nothing of posts, brands or what scores add up to.
 """
 
@@ -17,7 +19,7 @@ from types import TracebackType
 from typing import Self
 from zlib import crc32
 
-from models.score import Card, Score, Scorer
+from models.score import Card, NoModel, Score, Scorer
 from streams.heart.errors import BadSetting
 
 MAGIC = b"DYSC"
@@ -48,6 +50,7 @@ class Recorded:
             other = "of another model" if found.startswith(MAGIC) else "no file of recorded scores"
             raise BadSetting(f"--resume {path}: {other}; name another file, or remove this one")
         self._is_reading = True
+        self._failed = b""  # entries of calls since the last answer
 
     def __enter__(self) -> Self:
         return self
@@ -69,10 +72,15 @@ class Recorded:
                 self.spared += len(texts)
                 return known
             self._is_reading = False
-        scores = self._scorer.score(texts)
+        try:
+            scores = self._scorer.score(texts)
+        except Exception:
+            self._failed += _ENTRY.pack(0, digest, crc32(b""))
+            raise
         said = b"".join(_SCORE.pack(score.negative, score.neutral, score.positive) for score in scores)
-        self._file.write(_ENTRY.pack(len(texts), digest, crc32(said)) + said)
+        self._file.write(self._failed + _ENTRY.pack(len(texts), digest, crc32(said)) + said)
         self._file.flush()
+        self._failed = b""
         return scores
 
     def _next(self, digest: bytes, count: int) -> list[Score] | None:
@@ -83,13 +91,20 @@ class Recorded:
             length, of, crc = _ENTRY.unpack(head)
             said = self._file.read(_SCORE.size * length)
             if len(said) == _SCORE.size * length and crc32(said) == crc:
-                if (length, of) != (count, digest):
-                    raise BadSetting(f"--resume {self._path}: it was written for other posts, another brand file or "
-                                     "other settings; name another file, or remove this one")
+                if of != digest or length not in (0, count):
+                    # As what no text is to blame for: whoever halves batches around poison lets it pass.
+                    raise NoModel(f"--resume {self._path}: it was written for other posts, another brand file or "
+                                  "other settings; name another file, or remove this one")
+                if not length:
+                    raise Failed("as it did when this was recorded")
                 return [Score(*three) for three in _SCORE.iter_unpack(said)]
         self._file.seek(begin)
         self._file.truncate()
         return None
+
+
+class Failed(Exception):
+    """The model failed on these texts, then."""
 
 
 def _lead(name: str) -> bytes:

@@ -137,7 +137,7 @@ class _Rows:
 
     def frame(self, floors: Sequence[tuple[int, int, int]] = ()) -> bytes:
         names = Names(**{kind: tuple(known) for kind, known in self._names.items()})
-        return pack(Frame(names, np.array(self._rows, ROW), np.array(floors, FLOOR)))
+        return pack(Frame(names, np.array(self._rows, ROW), np.array(list(floors), FLOOR)))
 
 
 class Group:

@@ -51,7 +51,7 @@ class Knobs(NamedTuple):
     recency_votes: int = 5  # unless that holds fewer votes
     lag: int = 60
     contrast: tuple[tuple[int, int], ...] = ((3, 15), (5, 15), (5, 30), (0, 0), (0, 0))  # gap, length; 0: none
-    contrast_threshold: float = 5.0
+    contrast_extra: float = 0.5  # so much more than the threshold is asked of a contrast
     clear: int = 15
     cooldown: int = 60
     new_normal: int = 720
@@ -65,7 +65,9 @@ class Knobs(NamedTuple):
     level_sd: float = 0.006  # the level is never known better
     level_sure: float = 400.0  # precision from which on its input is winsorised,
     winsor: float = 4.0  # at so many sd
-    half_level: float = 120.0
+    half_level: float = 120.0  # of a level that is known so well;
+    half_known: float = 2500.0
+    half_longest: float = 480.0  # one that is less known remembers longer, in proportion
     half_variance: float = 4320.0
     half_profile: float = 10080.0
 
@@ -309,7 +311,7 @@ class Detector:
         free = (self._of["on"] == 0)[:, None] & (minute - self._of["ended"].max(axis=1)[:, None] >= reach)
         agrees = eligible & free & (np.abs(contrast.d) >= knobs.floor) & (np.sign(contrast.d) == np.sign(stats.d))
         z = np.where(eligible, stats.z, 0.0)
-        scaled = np.where(agrees, contrast.z * (knobs.threshold / knobs.contrast_threshold), 0.0)
+        scaled = np.where(agrees, contrast.z * (knobs.threshold / (knobs.threshold + knobs.contrast_extra)), 0.0)
         larger = np.abs(scaled) > np.abs(z)
         z = np.where(larger, scaled, z)
         since = minute - np.where(z < 0, self._of["ended"][:, :1], self._of["ended"][:, 1:])
@@ -413,7 +415,10 @@ class Detector:
 
     def _learn_level(self, then: int, stats: Stats, has: Bools, x: Floats, sampling: Floats) -> None:
         of, knobs = self._of, self.knobs
-        fade, fade_profile = 0.5 ** (1 / knobs.half_level), 0.5 ** (24 / knobs.half_profile)
+        # Of many votes the last two hours say where mood is now; of few, they say too little, and weather is the least.
+        half = knobs.half_level * knobs.half_known / np.maximum(of["precision"], 1.0)
+        fade = 1 - math.log(2) / np.clip(half, knobs.half_level, knobs.half_longest)
+        fade_profile = 0.5 ** (24 / knobs.half_profile)
         usual, weather = self._profile(then), stats.tau2[:, 0]
         clip = knobs.winsor * np.sqrt(sampling + weather + stats.level_variance)
         sure = of["precision"] >= knobs.level_sure
