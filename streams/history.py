@@ -308,7 +308,7 @@ _TYPES: dict[str, Any] = {"id": _Word, "text": str, "created_at": Any, "author":
 def _time(value: Any, field: str) -> int:
     if value is None:
         raise BadPost(Reason.MISSING_FIELD, field)
-    when_ms = file._ms(value)
+    when_ms = file.time_ms(value)
     if not EARLIEST_MS <= when_ms <= LATEST_MS:
         raise BadPost(Reason.BAD_TIME, "out of range")
     return when_ms

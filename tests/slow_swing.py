@@ -6,7 +6,7 @@ but the table of knobs.
 """
 
 from dataclasses import dataclass, field
-from math import inf, nan, sqrt
+from math import inf, log, nan, sqrt
 from typing import NamedTuple
 
 from streams.heart.errors import BrokenPromise
@@ -266,9 +266,15 @@ class SlowSwing:
     def _said(self, place: int) -> Lead:
         """What a window says: against the level, or against what was just before, whichever is surer."""
         look, contrast = self.looks[place], self.contrasts[place]
-        z = contrast.z * self.rule.threshold / self.rule.contrast_threshold
+        z = contrast.z * self.rule.threshold / (self.rule.threshold + self.rule.contrast_extra)
         agrees = abs(contrast.d) >= self.rule.floor and _sign(contrast.d) == _sign(look.d)
-        return Lead(place, z, True) if agrees and abs(z) > abs(look.z) else Lead(place, look.z, False)
+        speaks = agrees and self._is_calm_before(place) and abs(z) > abs(look.z)
+        return Lead(place, z, True) if speaks else Lead(place, look.z, False)
+
+    def _is_calm_before(self, place: int) -> bool:
+        """Whether what a contrast is held against holds no part of a swing: the return to normal is none."""
+        began = self.minute - self.rule.windows[place] - sum(self.rule.contrast[place])  # the minute before them
+        return not self.on and max(self.ended.values()) <= began
 
     def _is_silent(self, lead: Lead) -> bool:
         """After a swing its sign rests, and longer in a window that still holds a part of it."""
@@ -366,7 +372,10 @@ class SlowSwing:
         self.seen += self.panes[-1].n > 0
 
     def _learn_level(self, w: float, r: float) -> None:
-        keep, most = 0.5 ** (1 / self.rule.half_level), 1 / self.rule.level_sd**2
+        # The better the level is known, the sooner it forgets.
+        half = self.rule.half_level * self.rule.half_known / max(self.p, 1.0)
+        keep = 1 - log(2) / min(max(half, self.rule.half_level), self.rule.half_longest)
+        most = 1 / self.rule.level_sd**2
         self.a = keep * self.a + w * (self.known.level + r)
         self.p = keep * self.p + w
         if self.p > most:

@@ -20,7 +20,7 @@ from tests import slow_swing
 from tests.sim import cases, streams
 from tests.slow_swing import SlowSwing
 
-EAGER = Knobs(warm_up=30, threshold=4.0, contrast_threshold=4.25, cooldown=20, new_normal=150)  # turns come soon
+EAGER = Knobs(warm_up=30, threshold=4.0, contrast_extra=0.25, cooldown=20, new_normal=150)  # turns come soon
 MORE = EAGER._replace(windows=(2, 4, 8, 15, 30, 60, 120),
                       contrast=((2, 10), (0, 20), (4, 15), (10, 60), (30, 60), (0, 60), (0, 0)))
 
@@ -349,54 +349,53 @@ def outcome(name: str) -> Outcome:
     return _outcomes(cases.CASES)[name]
 
 
-SILENT = ("three angry", "ten angry", "burst", "burst, weather")
+SILENT = ("three angry", "ten angry", "fifteen angry", "twenty-five angry", "burst", "burst, weather")
 SEEN = [  # a step that every stream must show: sign, median and 90 % of the delay at most, minutes
-    ("small brand, quiet", -1, 38, 48),
-    ("small brand, weather", -1, 38, 48),
+    ("small brand, quiet", -1, 36, 44),
+    ("small brand, weather", -1, 36, 46),
     ("up", 1, 4, 4),
-    ("-0.08, quiet", -1, 7, 10),
+    ("-0.08, quiet", -1, 6, 8),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SILENT)
 def test_is_silent_about(name: str) -> None:
-    """A handful of angry posts, or twenty times the volume in the same mood: no stream of forty fires."""
+    """Angry posts about a brand that has three votes an hour, or twenty times the volume in the same mood: no stream of
+    forty fires.
+
+    Not at twenty-five angry posts either: of so few votes the level of the last hours is known to 0.3 at best. (With a
+    half-life of eight hours instead of two, half of the streams fired.)
+    """
     assert 0 == outcome(name).fired
-
-
-@pytest.mark.slow
-def test_fifteen_angry_posts_seldom_make_a_swing() -> None:
-    """About one stream in eighty fires (5 of 400): ten minutes' fifteen posts are all that a small brand has."""
-    assert outcome("fifteen angry").fired <= 2
-
-
-@pytest.mark.slow
-def test_twenty_five_angry_posts_are_at_the_edge() -> None:
-    """About half of the streams fire, when twenty are together."""
-    told = outcome("twenty-five angry")
-    assert 8 <= told.fired <= 32
-    assert 7 <= np.median(told.delays) <= 14
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "sign", "median", "most"), SEEN)
 def test_sees_in_time(name: str, sign: int, median: int, most: int) -> None:
-    """A step fires in all forty streams, soon, with the right sign; neither it nor its end fires the other way."""
+    """A step fires in all forty streams, soon, with the right sign; what comes after it is at most one alert more.
+
+    One more: at one vote a minute a swing may seem over while it lasts, and is told again, or its end is.
+    """
     told = outcome(name)
     assert cases.STREAMS == told.fired
-    assert {sign} == {turn.sign for turn in told.turns}
+    assert {sign} == {turn.sign for turn in told.first}
+    assert cases.STREAMS + 1 >= sum(turn.kind == "fired" for turn in told.turns)
     assert np.median(told.delays) <= median
     assert np.quantile(told.delays, 0.9) <= most
 
 
 @pytest.mark.slow
 def test_weather_hides_some_small_steps() -> None:
-    """-0.08 at 1000 a minute under weather: most streams see it within the hour, and none the wrong way."""
+    """-0.08 at 1000 a minute under weather: most streams see it, within minutes, and none the wrong way.
+
+    Where it was not seen it was learned, so its return may fire upwards.
+    """
     told = outcome("-0.08, weather")
-    assert told.fired >= 26
+    assert told.fired >= 30
     assert {-1} == {turn.sign for turn in told.first}
-    assert np.median(told.delays) <= 40
+    assert np.median(told.delays) <= 12
+    assert told.after(1) <= cases.STREAMS - told.fired + 2
 
 
 @pytest.mark.slow

@@ -12,13 +12,13 @@ takes the others of either out. `streams/recount.py` has the loop.
 Knows nothing of Kafka, clocks, watermarks or intervals.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.heart.facts import Bools, Hashes, is_scored
-from streams.heart.pane import PANE_MS, Rows, Sums, grouped
+from streams.heart.pane import PANE_MS, Rows, Sums, grouped, runs
 
 HOUR_MS = 3_600_000
 _FIRST, _REST = np.uint64(16), np.uint64(48)  # bits of the pane, and of the hash
@@ -131,7 +131,7 @@ def _firsts(values: Hashes) -> Bools:
     """Which places hold a value for the first time."""
     out = np.zeros(len(values), np.bool_)
     order = np.argsort(values, kind="stable")
-    out[order[_changes(values[order])]] = True
+    out[order[runs(values[order])]] = True
     return out
 
 
@@ -158,7 +158,7 @@ def distinct_authors(brand: npt.NDArray[np.uint32], author: Hashes, brands: int)
         return np.zeros(brands, np.int64)
     bits = np.uint64(brands.bit_length())
     both = np.sort(brand.astype(np.uint64) << (np.uint64(64) - bits) | _mixed(author) >> bits)
-    return np.bincount((both[_changes(both)] >> (np.uint64(64) - bits)).astype(np.int64), minlength=brands)
+    return np.bincount((both[runs(both)] >> (np.uint64(64) - bits)).astype(np.int64), minlength=brands)
 
 
 def values_of(rows: Rows, votes: Bools) -> Ints:
@@ -170,13 +170,8 @@ def values_of(rows: Rows, votes: Bools) -> Ints:
     some = rows[scored]
     author = _hours(some, "author", _AUTHOR) ^ _mixed((some["event"] // PANE_MS).astype(np.uint64))
     order = np.argsort(author, kind="stable")
-    starts = _changes(author[order])
+    starts = runs(author[order])
     total = np.add.reduceat(rows["score"][scored][order].astype(np.int64), starts)
-    count = np.diff(np.r_[starts, len(order)])
+    count = np.diff(starts, append=len(order))
     value[scored[order]] = np.repeat((2 * total + count) // (2 * count), count)
     return np.where(votes, value, 0)
-
-
-def _changes(values: npt.NDArray[Any]) -> Ints:
-    """Where runs of equal values begin."""
-    return np.flatnonzero(np.r_[True, values[1:] != values[:-1]])

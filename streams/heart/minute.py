@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from streams.heart.ballot import Voted, keys_of, tally, values_of
 from streams.heart.facts import Bools, is_scored
-from streams.heart.pane import Rows, grouped
+from streams.heart.pane import Rows, grouped, runs
 
 MINUTE_MS = 60_000
 Ints = npt.NDArray[np.int64]
@@ -92,7 +92,7 @@ def _rulers(rows: Rows) -> Ints:
     order = np.argsort(rows["brand"], kind="stable")
     brand = rows["brand"][order]
     ruler = (rows["model"].astype(np.int64) << 16 | rows["rule"])[order]
-    starts = np.flatnonzero(np.r_[True, brand[1:] != brand[:-1]])
+    starts = runs(brand)
     return np.stack([np.minimum.reduceat(ruler, starts), np.maximum.reduceat(ruler, starts)], axis=1)
 
 

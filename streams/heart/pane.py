@@ -76,13 +76,25 @@ def joined(parts: Sequence[Rows], dtype: np.dtype[np.void]) -> Rows:
     return np.concatenate([np.ascontiguousarray(part).view(plain) for part in parts]).view(dtype)
 
 
+def runs(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Where runs of equal values begin.
+
+    >>> runs(np.array([7, 7, 8])).tolist()
+    [0, 2]
+    """
+    return np.concatenate([_FIRST[:len(values)], np.flatnonzero(values[1:] != values[:-1]) + 1])
+
+
+_FIRST = np.zeros(1, np.int64)
+
+
 def grouped(brand: npt.NDArray[np.uint32], values: npt.NDArray[np.integer[Any]]) -> Sums:
     """Sums of rows: the rows of one brand, wherever they stand, become one."""
     if not len(brand):
         return NOTHING
     order = np.argsort(brand, kind="stable")
     brand = brand[order]
-    starts = np.flatnonzero(np.r_[True, brand[1:] != brand[:-1]])
+    starts = runs(brand)
     total = np.add.reduceat(values[order].astype(np.int64), starts, axis=0)
     small = np.abs(total).max() < 2**31  # as most panes are: half the memory
     return Sums(brand[starts], total.astype(np.int32) if small else total)

@@ -342,7 +342,7 @@ class Maker:
             if needed:
                 raise BadPost(Reason.MISSING_FIELD, "created_at")
             return None
-        created_ms = _ms(said["created_at"])
+        created_ms = time_ms(said["created_at"])
         if self._shift_ms is None:
             self._shift_ms = self._now_ms() - created_ms
         return created_ms + self._shift_ms
@@ -403,10 +403,10 @@ def _is_true(value: Any) -> bool:
     return said in YES
 
 
-def _ms(value: Any) -> int:
+def time_ms(value: Any) -> int:
     """A time as ms UTC. Raises `BadPost`.
 
-    >>> _ms("2026-11-25T06:00:00Z"), _ms(1795586400), _ms("1795586400000")
+    >>> time_ms("2026-11-25T06:00:00Z"), time_ms(1795586400), time_ms("1795586400000")
     (1795586400000, 1795586400000, 1795586400000)
     """
     if isinstance(value, str):

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from tests.bench import flow, heart, page, pulse, score, tutorial
+from tests.bench import backtest, flow, heart, page, pulse, score, tutorial
 from tests.bench.stage import Bench
 from tests.bench.table import Row, machine, table
 from tests.readme import README, filled
@@ -28,6 +28,7 @@ ROWS: Mapping[str, Callable[[Bench], Row]] = {
     "recovery": pulse.recovery,
     "mention": heart.memory_mention,
     "day": heart.memory_day,
+    "backtest": backtest.history,
     "scrape": page.scrape,
     "loop": flow.loop,  # the last one: it looks back at the workers of the others
 }
