@@ -225,7 +225,8 @@ class Watch:
         expected = float(self._volume.expected(minute, turn.window)[series]) * self._usual.votes_per_mention(series)
         reach = turn.n / expected if expected > 0 else 1.0
         half = Z95 * math.sqrt(turn.variance)
-        weeks, bound = by_chance(abs(turn.z), turn.weather)
+        extra = self._detector.knobs.contrast_extra if turn.is_contrast else 0.0
+        weeks, bound = by_chance(abs(turn.z) - extra, turn.weather)
         smallest = float(self._detector.smallest(turn.sign)[turn.series])
         early, late = ONSET_MINUTES
         swing = Swing(

@@ -5,7 +5,8 @@
 Without `--full`: 12 brands for three scored weeks of calm, noisy-real and null, in under a minute, held against
 `ratchet.json`; 1 if a figure is worse. `--tighten` writes what is better there. `--full`: every preset, 144
 brand-weeks, 288 of the null ones; `--times 7` has seven times as many. Development uses seeds 1 to 50; `--tag v1.2.3`
-takes the seeds of a release, and nothing is tuned on those. `--write` puts the tables into the README.
+takes the seeds of a release, and nothing is tuned on those. `--write` puts the tables into the README, and what
+chance does into `streams/heart/chance.py`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 
 from tests.bench.table import machine
 from tests.readme import README, filled
+from tests.sim import nulls
 from tests.sim.judge import Figure
 from tests.sim.streams import PRESETS
 from tests.sim.table import tables
@@ -100,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tag", help="of a release: its seeds follow from it")
     parser.add_argument("--times", type=int, default=1, help="so many times the brands of a full run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
-    parser.add_argument("--write", action="store_true", help="the tables into the README")
+    parser.add_argument("--write", action="store_true", help="the tables into the README; chance")
     parser.add_argument("--tighten", action="store_true", help="the ratchet, where a quick run was better")
     return parser
 
@@ -120,6 +122,7 @@ def main() -> int:
         asked.json.write_text(json.dumps([figures(outcome) for outcome in outcomes], indent=1) + "\n")
     if asked.write:
         README.write_text(filled(README.read_text(), "swings", said))
+        nulls.write(outcomes)
     return 0 if is_full else _ratchet(outcomes, asked.tighten)
 
 

@@ -414,7 +414,7 @@ def _swing(rng: np.random.Generator, lasts: int, tail: int) -> Floats:
     """How much of a swing is there, minute by minute: up a ramp, held, and ebbing away by halves."""
     ramp = int(rng.choice([one for one in RAMPS if one < lasts]))
     risen = np.minimum((np.arange(lasts) + 1) / ramp, 1)
-    return np.r_[risen, 0.5 ** ((np.arange(tail) + 1) / (tail / TAIL))]
+    return np.concatenate([risen, 0.5 ** ((np.arange(tail) + 1) / (tail / TAIL))])
 
 
 @dataclass

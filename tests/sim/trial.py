@@ -56,6 +56,7 @@ class Outcome:
     on_posts: Report | None = None  # the same detector on every post
     curve: dict[float, Report] = field(default_factory=dict)
     rules: dict[str, dict[float, Report]] = field(default_factory=dict)
+    weather: float = 0.0  # the median of tau over 15 minutes, at the end
     us_per_pane: float = 0.0
     bytes_per_brand: float = 0.0
 
@@ -104,10 +105,19 @@ def _detect(plans: Sequence[Plan], made: Sequence[Streams]) -> list[Outcome]:
     alerts = judge.run_beside(lambda _: detector, made)
     took_us = (time.perf_counter() - began_s) * 1e6
     loud = spikes(made)
+    tau = _weather(detector, made)
     return [Outcome(plan, judge.judge(alerts[at], one, labels(alerts[at], one)), judge.judge_volume(loud[at], one),
-                    us_per_pane=took_us / one.minutes / detector.series,
+                    weather=tau[at], us_per_pane=took_us / one.minutes / detector.series,
                     bytes_per_brand=len(detector.snapshot()) / detector.series)
             for at, (plan, one) in enumerate(zip(plans, made, strict=True))]
+
+
+def _weather(detector: Detector, made: Sequence[Streams]) -> list[float]:
+    stats = detector.stats
+    assert stats is not None
+    tau = np.sqrt(stats.tau2[:, detector.knobs.windows.index(15)])
+    ends = np.cumsum([one.brands for one in made])
+    return [float(np.median(part)) for part in np.split(tau, ends[:-1])]
 
 
 def _chosen(outcomes: Sequence[Outcome], made: Sequence[Streams], presets: Sequence[str]) -> tuple[
