@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from streams.heart.frame import FLOOR, GONE, ROW, Frame, Names, pack, unpack
+from streams.heart.frame import FLOOR, GONE, ROW, Frame, Mark, Names, pack, unpack
 from streams.heart.incident import Step, Swing, decode, encode
 from streams.heart.pane import Rows
 from streams.heart.tracker import Tracker
@@ -145,6 +145,26 @@ def test_a_sick_source_opens_nothing() -> None:
     assert not [swing for swing in swings(sick) if abs(swing.at_ms - first.at_ms) < 300_000]
 
 
+def test_after_a_week_of_silence_a_brand_begins_anew() -> None:
+    """A year in which nobody speaks costs next to nothing, and what is told after it is what a new tracker tells."""
+    tracker = Tracker(0, 1)
+    swings(talk()[:500], tracker, every=100)
+    year = [_moved(frame, 366 * 86_400_000) for frame in talk()]
+    anew = swings(year)
+    assert anew
+    assert anew == [swing for swing in swings(year, tracker) if swing.at_ms > _end_ms(year[0])]
+
+
+def test_a_brand_that_slept_tells_the_same_as_one_that_did_not_exist() -> None:
+    """It is forgotten by itself, while the others go on."""
+    later = [_moved(frame, 8 * 86_400_000) for frame in _only(talk(), "teh")]
+    between = list(People(5, ("kopi",), 0.2, Manner(pace=0), hours=8 * 24).frames())
+    together = swings([*_only(talk()[:400], "teh"), *between[400:], *later])
+    alone = swings(later)
+    assert alone
+    assert alone == [swing for swing in together if swing.brand == "teh" and swing.at_ms > _end_ms(later[0])]
+
+
 # -- making records ---------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +194,16 @@ def _shuffled(frames: Sequence[bytes], rng: Random) -> Iterator[bytes]:
         kept = late
     if kept is not None:
         yield pack(kept)
+
+
+def _moved(data: bytes, by_ms: int) -> bytes:
+    """The frame as it would have been so much later."""
+    frame = unpack(data)
+    rows = frame.rows.copy()
+    rows["event"] += by_ms
+    rows["arrival"] += by_ms
+    return pack(msgspec.structs.replace(
+        frame, rows=rows, marks=tuple(Mark(mark.partition, mark.mark_ms + by_ms) for mark in frame.marks)))
 
 
 def _only(frames: Sequence[bytes], brand: str) -> Iterator[bytes]:

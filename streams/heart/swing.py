@@ -22,14 +22,15 @@ Knows nothing of brands, votes, authors, or what a series means.
 """
 
 import math
-import struct
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.heart.errors import BrokenPromise
 from streams.heart.pane import UNIT
+from streams.heart.series import Column, Table
 
 RING = 120  # minutes held: the longest window
 DAY = 1440
@@ -128,21 +129,23 @@ class Stats(NamedTuple):
     contrast: Contrast
 
 
-# The state of a series: name, type, shape, at first. One table for growing, snapshot and restore.
-_STATE: tuple[tuple[str, str, str, float], ...] = (
-    ("level_sum", "f8", "", 0.0), ("precision", "f8", "", 0.0),
-    ("v0", "f8", "", math.nan), ("v1", "f8", "", math.nan), ("v3", "f8", "", 0.0),
-    ("tau_sum", "f8", "w", math.nan), ("tau_weight", "f8", "w", math.nan),
-    ("profile_sum", "f8", "h", 0.0), ("profile_weight", "f8", "h", 0.0),
-    ("on", "i1", "", 0), ("fired_by", "i1", "", 0), ("run_sign", "i1", "", 0), ("run", "i4", "", 0),
-    ("age", "i4", "", 0), ("low", "i4", "", 0), ("seen", "i8", "", 0), ("ended", "i8", "2", -(2**62)),
-    ("onset", "i8", "", 0), ("peak", "f8", "", 0.0), ("hushed", "i8", "", -(2**62)),
-    ("before", "i8", "w2", 0), ("gust_sum", "f8", "w", math.nan), ("gust_weight", "f8", "w", math.nan),
-    ("is_contrast", "?", "", 0), ("against", "f8", "", 0.0), ("against_rest", "f8", "", 0.0),
-    ("clean", "?", "r", 0), ("ring", "i8", "r4", 0), ("window", "i8", "w2", 0),
-)
-_LEAD = struct.Struct("<4sHHqq")
-_MAGIC, _VERSION = b"DNYS", 1
+def _columns(knobs: Knobs) -> list[Column]:
+    """The state of a series."""
+    windows, weather = (len(knobs.windows),), knobs.tau_weight * knobs.tau0**2
+    v0 = knobs.variance_weight
+    return [
+        Column("level_sum", "f8"), Column("precision", "f8"),
+        Column("v0", "f8", (), v0), Column("v1", "f8", (), knobs.variance * v0), Column("v3", "f8"),
+        Column("tau_sum", "f8", windows, weather), Column("tau_weight", "f8", windows, knobs.tau_weight),
+        Column("gust_sum", "f8", windows, weather), Column("gust_weight", "f8", windows, knobs.tau_weight),
+        Column("profile_sum", "f8", (24,)), Column("profile_weight", "f8", (24,)),
+        Column("on", "i1"), Column("fired_by", "i1"), Column("run_sign", "i1"), Column("run", "i4"),
+        Column("age", "i4"), Column("low", "i4"), Column("seen", "i8"), Column("onset", "i8"), Column("peak", "f8"),
+        Column("ended", "i8", (2,), -(2**62)), Column("hushed", "i8", (), -(2**62)),
+        Column("is_contrast", "?"), Column("against", "f8"), Column("against_rest", "f8"),
+        Column("clean", "?", (RING,)), Column("ring", "i8", (RING, 4)),
+        Column("window", "i8", (*windows, 2)), Column("before", "i8", (*windows, 2)),
+    ]
 
 
 class Detector:
@@ -150,34 +153,33 @@ class Detector:
 
     def __init__(self, knobs: Knobs | None = None, series: int = 0) -> None:
         self.knobs = knobs or Knobs()
-        self.series = 0
         self.minute: int | None = None  # the last one stepped
         self._windows = np.array(self.knobs.windows)
         self._view = next(at for at, width in enumerate(self.knobs.windows) if width >= 15)
-        self._of: dict[str, npt.NDArray[Any]] = {}
+        self._table = Table(b"DNYS", 1, _columns(self.knobs))
+        self._of = self._table.of
         self._stats: Stats | None = None
         self.learned: Bools = np.zeros(0, np.bool_)  # whose level took the minute in that was due at the last step
-        for name, kind, shape, _ in _STATE:
-            self._of[name] = np.zeros((0, *self._shape(shape)), kind)
         self.grow(series)
 
-    def _shape(self, said: str) -> tuple[int, ...]:
-        windows = len(self.knobs.windows)
-        return {"": (), "w": (windows,), "h": (24,), "2": (2,), "r": (RING,), "r4": (RING, 4), "w2": (windows, 2)}[said]
+    @property
+    def series(self) -> int:
+        """How many there are."""
+        return self._table.series
 
     def grow(self, series: int) -> None:
         """Adds fresh series at the end, until there are so many."""
-        knobs, more = self.knobs, series - self.series
-        if more <= 0:
-            return
-        first = {"v0": knobs.variance_weight, "v1": knobs.variance * knobs.variance_weight,
-                 "tau_sum": knobs.tau_weight * knobs.tau0**2, "tau_weight": knobs.tau_weight,
-                 "gust_sum": knobs.tau_weight * knobs.tau0**2, "gust_weight": knobs.tau_weight}
-        for name, kind, shape, at_first in _STATE:
-            fresh = np.full((more, *self._shape(shape)), first.get(name, at_first), kind)
-            self._of[name] = np.concatenate([self._of[name], fresh])
-        self.series = series
-        self._stats = None
+        if series > self.series:
+            self._table.grow(series)
+            self._stats = None
+
+    def reset(self, series: Sequence[int]) -> None:
+        """These begin anew."""
+        self._table.reset(series)
+
+    def skip(self, minute: int) -> None:
+        """The next minute is this one; whoever left out those before resets every series before it is used."""
+        self.minute = minute - 1
 
     # One minute.
 
@@ -503,32 +505,11 @@ class Detector:
 
     def snapshot(self) -> bytes:
         """The state as bytes; the same state gives the same bytes."""
-        minute = -1 if self.minute is None else self.minute
-        lead = _LEAD.pack(_MAGIC, _VERSION, len(self.knobs.windows), self.series, minute)
-        return lead + b"".join(self._packed(name) for name, *_ in _STATE)
-
-    def _packed(self, name: str) -> bytes:
-        held = self._of[name]
-        return np.packbits(held, axis=1).tobytes() if name == "clean" else held.tobytes()
+        return self._table.pack(self.minute)
 
     @classmethod
     def restore(cls, data: bytes, knobs: Knobs | None = None) -> "Detector":
         """The detector that made a snapshot. Raises `BrokenPromise` for other bytes."""
-        if len(data) < _LEAD.size or data[:4] != _MAGIC:
-            raise BrokenPromise("not a detector's snapshot")
-        _, version, windows, series, minute = _LEAD.unpack_from(data)
         detector = cls(knobs)
-        if (version, windows) != (_VERSION, len(detector.knobs.windows)):
-            raise BrokenPromise(f"a snapshot of version {version} with {windows} windows")
-        place = _LEAD.size
-        for name, kind, said, _ in _STATE:
-            shape = (series, *detector._shape(said))
-            packed = (series, RING // 8) if name == "clean" else shape
-            count = math.prod(packed)
-            held = np.frombuffer(data, "u1" if name == "clean" else kind, count, place).reshape(packed)
-            place += held.nbytes
-            detector._of[name] = np.unpackbits(held, axis=1).astype(np.bool_) if name == "clean" else held.copy()
-        if place != len(data):
-            raise BrokenPromise("a torn snapshot")
-        detector.series, detector.minute = series, None if minute == -1 else minute
+        detector.minute = detector._table.unpack(data)
         return detector

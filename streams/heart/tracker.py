@@ -262,12 +262,10 @@ class Tracker:
             self._minute = min(first, after) // MINUTE
         swings: list[Swing] = []
         judged = max(self._judged_to or self._judged_from or after, after - DAY_PANES)
-        for pane in range(min(judged, self._minute * MINUTE), after):
-            if pane >= judged:
-                self._wellness.close(pane, self._times.delay_ms)
-            if (pane + 1) // MINUTE > self._minute:
-                swings += self._tell(self._minute)
-                self._minute += 1
+        for pane in range(judged, after):
+            self._wellness.close(pane, self._times.delay_ms)
+            swings += self._tell_until(pane + 1)
+        swings += self._tell_until(after)
         self._judged_to = after
         closing = [one for pane, one in sorted(self._slices.items()) if first <= pane < after]
         if closing:
@@ -275,8 +273,21 @@ class Tracker:
         self._closed_to = after if self._closed_to is None else max(after, self._closed_to)
         return add(one.sums for one in closing), swings
 
+    def _tell_until(self, after: int) -> list[Swing]:
+        """Tells the watch of every minute whose last pane lies before the one given."""
+        assert self._minute is not None
+        swings: list[Swing] = []
+        while self._minute < after // MINUTE:
+            if self._watch.is_idle(self._minute):
+                spoken = min((pane for pane in self._slices if pane >= self._minute * MINUTE), default=after)
+                self._minute = min(spoken, after) // MINUTE
+                self._watch.skip(self._minute)
+            if self._minute < after // MINUTE:
+                swings += self._tell(self._minute)
+                self._minute += 1
+        return swings
+
     def _tell(self, number: int) -> list[Swing]:
-        """Tells the watch of a minute whose last pane has closed."""
         panes = range(number * MINUTE, (number + 1) * MINUTE)
         held = _Held(self._slices, self._floors, self._times, number)
         minute = minute_of(number, joined([held.on_time(pane) for pane in panes], FACT), self._voted_on_time)

@@ -43,6 +43,12 @@ class Usual:
         if more > 0:
             self._counts = np.concatenate([self._counts, np.zeros((more, 5))])
 
+    def reset(self, series: Ints, brands: Ints) -> None:
+        """These begin anew."""
+        self._counts[series] = 0.0
+        kept = ~np.isin(self._key >> 16, brands)
+        self._key, self._sums = self._key[kept], self._sums[kept]
+
     def step(self, minute: Minute, series_of: Ints, learned: Bools, lag: int) -> None:
         """Takes a minute in, and learns the one `lag` minutes before it, of those series whose detector does.
 

@@ -9,15 +9,14 @@ Pure, and exact in its sums: y is kept in whole 1/10,000.
 Knows nothing of moods, authors, brands or clocks.
 """
 
-import math
-import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from streams.heart.errors import BrokenPromise
 from streams.heart.pane import UNIT
+from streams.heart.series import Column, Table
 from streams.heart.swing import DAY, Bools, Floats, Ints
 
 RING = 65  # the longest window, and the 5 minutes of its oldest y
@@ -67,17 +66,16 @@ class _Seen(NamedTuple):
     spread: Floats
 
 
-_STATE: tuple[tuple[str, str, str, float], ...] = (
-    ("sum", "f8", "", 0.0), ("weight", "f8", "", 0.0),
-    ("profile_sum", "f8", "h", 0.0), ("profile_weight", "f8", "h", 0.0),
-    ("spread_sum", "f8", "w", 0.0), ("spread_weight", "f8", "w", 0.0),
-    ("count", "i8", "r", 0), ("y", "i8", "r", 0), ("five", "i8", "", 0), ("window", "i8", "w", 0),
-    ("clean", "?", "r", 0), ("seen", "i8", "", 0), ("on", "?", "", 0), ("fired_by", "i1", "", 0), ("run", "i4", "", 0),
-    ("age", "i4", "", 0), ("low", "i4", "", 0), ("until", "i8", "", -(2**62)), ("onset", "i8", "", 0),
-    ("peak", "f8", "", 0.0), ("told", "f8", "", 0.0),
-)
-_LEAD = struct.Struct("<4sHHqq")
-_MAGIC, _VERSION = b"DNYV", 1
+def _columns(windows: int) -> list[Column]:
+    """The state of a series."""
+    return [
+        Column("sum", "f8"), Column("weight", "f8"), Column("profile_sum", "f8", (24,)),
+        Column("profile_weight", "f8", (24,)), Column("spread_sum", "f8", (windows,)),
+        Column("spread_weight", "f8", (windows,)), Column("count", "i8", (RING,)), Column("y", "i8", (RING,)),
+        Column("five", "i8"), Column("window", "i8", (windows,)), Column("clean", "?", (RING,)), Column("seen", "i8"),
+        Column("on", "?"), Column("fired_by", "i1"), Column("run", "i4"), Column("age", "i4"), Column("low", "i4"),
+        Column("until", "i8", (), -(2**62)), Column("onset", "i8"), Column("peak", "f8"), Column("told", "f8"),
+    ]
 
 
 class Volume:
@@ -85,24 +83,28 @@ class Volume:
 
     def __init__(self, knobs: VolumeKnobs | None = None, series: int = 0) -> None:
         self.knobs = knobs or VolumeKnobs()
-        self.series = 0
-        self.minute: int | None = None
+        self.minute: int | None = None  # the last one stepped
         self._widths = np.array(self.knobs.windows)
-        self._of: dict[str, npt.NDArray[Any]] = {
-            name: np.zeros((0, *self._shape(said)), kind) for name, kind, said, _ in _STATE}
+        self._table = Table(b"DNYV", 1, _columns(len(self.knobs.windows)))
+        self._of = self._table.of
         self.grow(series)
 
-    def _shape(self, said: str) -> tuple[int, ...]:
-        return {"": (), "h": (24,), "r": (RING,), "w": (len(self.knobs.windows),)}[said]
+    @property
+    def series(self) -> int:
+        """How many there are."""
+        return self._table.series
 
     def grow(self, series: int) -> None:
         """Adds fresh series at the end, until there are so many."""
-        more = series - self.series
-        if more > 0:
-            for name, kind, said, first in _STATE:
-                fresh = np.full((more, *self._shape(said)), first, kind)
-                self._of[name] = np.concatenate([self._of[name], fresh])
-            self.series = series
+        self._table.grow(series)
+
+    def reset(self, series: Sequence[int]) -> None:
+        """These begin anew."""
+        self._table.reset(series)
+
+    def skip(self, minute: int) -> None:
+        """The next minute is this one; whoever left out those before resets every series before it is used."""
+        self.minute = minute - 1
 
     def step(self, minute: int, mentions: Ints, tested: Bools) -> list[Spike]:
         """Takes a closed minute's mentions (series); returns what turned, by series. Minutes come one after another."""
@@ -227,28 +229,13 @@ class Volume:
 
     def snapshot(self) -> bytes:
         """The state as bytes; the same state gives the same bytes."""
-        minute = -1 if self.minute is None else self.minute
-        lead = _LEAD.pack(_MAGIC, _VERSION, len(self.knobs.windows), self.series, minute)
-        return lead + b"".join(self._of[name].tobytes() for name, *_ in _STATE)
+        return self._table.pack(self.minute)
 
     @classmethod
     def restore(cls, data: bytes, knobs: VolumeKnobs | None = None) -> "Volume":
         """The one that made a snapshot. Raises `BrokenPromise` for other bytes."""
-        if len(data) < _LEAD.size or data[:4] != _MAGIC:
-            raise BrokenPromise("not a volume's snapshot")
-        _, version, windows, series, minute = _LEAD.unpack_from(data)
         volume = cls(knobs)
-        if (version, windows) != (_VERSION, len(volume.knobs.windows)):
-            raise BrokenPromise(f"a snapshot of version {version} with {windows} windows")
-        place = _LEAD.size
-        for name, kind, said, _ in _STATE:
-            shape = (series, *volume._shape(said))
-            held = np.frombuffer(data, kind, math.prod(shape), place).reshape(shape)
-            volume._of[name] = held.copy()
-            place += held.nbytes
-        if place != len(data):
-            raise BrokenPromise("a torn snapshot")
-        volume.series, volume.minute = series, None if minute == -1 else minute
+        volume.minute = volume._table.unpack(data)
         return volume
 
 

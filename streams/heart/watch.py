@@ -31,6 +31,7 @@ from streams.heart.usual import Dimension, Usual
 from streams.heart.volume import Spike, Volume, VolumeKnobs
 from streams.heart.window import Z95
 
+ASLEEP = 10_080  # minutes without a mention: then a brand is forgotten, and begins anew
 COMPLETE = 0.9  # of the usual votes whose source was healthy; below it a minute is neither tested nor learned
 WORDS = ((0.30, 3), (0.15, 2), (0.0, 1))  # effect -> severe, serious, notice
 FAR = 3.0  # times the usual votes: one step more severe
@@ -100,6 +101,7 @@ class Watch:
         self._detector, self._volume = Detector(knobs), Volume(volume)
         self._usual = Usual()
         self._brands: list[_Brand] = []  # by series
+        self._last: Ints = np.zeros(0, np.int64)  # series -> the last minute in which it was mentioned
         self._numbers: Ints = np.zeros(0, np.int64)  # series -> brand
         self._series: Ints = np.zeros(0, np.int64)  # brand -> series; -1: none of its own yet
 
@@ -119,8 +121,17 @@ class Watch:
         self._usual.step(minute, self._series, self._detector.learned[::2], self._detector.knobs.lag)
         return self._told(minute.number, turns, spikes, held)
 
+    def is_idle(self, minute: int) -> bool:
+        """Whether all brands are asleep: minutes without a mention may be left out."""
+        return not len(self._last) or minute - int(self._last.max()) >= ASLEEP
+
+    def skip(self, minute: int) -> None:
+        """Goes on with this minute. Only while idle."""
+        self._detector.skip(minute)
+        self._volume.skip(minute)
+
     def _wake(self, minute: Minute) -> None:
-        """Brands that are mentioned for the first time get series of their own."""
+        """Brands that are mentioned for the first time, or for the first time in a week, begin anew."""
         highest = int(minute.brand[-1]) + 1 if len(minute.brand) else 0
         if highest > len(self._series):
             self._series = np.concatenate([self._series, np.full(highest - len(self._series), -1)])
@@ -128,10 +139,20 @@ class Watch:
         if len(fresh):
             self._series[fresh] = np.arange(len(self._brands), len(self._brands) + len(fresh))
             self._numbers = np.concatenate([self._numbers, fresh])
+            self._last = np.concatenate([self._last, np.full(len(fresh), minute.number)])
             self._brands += [_Brand(brand) for brand in fresh.tolist()]
             self._detector.grow(2 * len(self._brands))
             self._volume.grow(len(self._brands))
             self._usual.grow(len(self._brands))
+        at = self._series[minute.brand]
+        slept = at[minute.number - self._last[at] >= ASLEEP]
+        if len(slept):
+            self._detector.reset([*(2 * slept), *(2 * slept + 1)])
+            self._volume.reset(slept.tolist())
+            self._usual.reset(slept, self._numbers[slept])
+            for series in slept.tolist():
+                self._brands[series] = _Brand(self._brands[series].number)
+        self._last[at] = minute.number
 
     def _look_at_rulers(self, at: Ints, rulers: Ints) -> None:
         """Another model or another rule: nothing that it measures may be called a swing until its level is known."""
