@@ -140,3 +140,24 @@ def test_the_automaton_finds_what_a_plain_search_finds(rules: list[list[str]], t
     toml = HEAD + "".join(f'[[brand]]\nname = "b{at}"\nany = {phrases}\n' for at, phrases in enumerate(rules))
     slow = [f"b{at}" for at, phrases in enumerate(rules) if any(words(p) in words(text) for p in phrases)]
     assert slow == named(Brands.parse(toml.replace("'", '"')), text)
+
+
+def test_a_brand_is_called_what_its_rules_say() -> None:
+    """Its name and title, and every phrase of every rule of its own that makes a post one of the brand's."""
+    brands = Brands.parse("""
+        number = 1
+        published = 2026-01-01T00:00:00Z
+        [[brand]]
+        name = "kopi-lumora"
+        title = "Kopi Lumora"
+        any = ["lumora", "kopilumora*"]
+        none = ["lumora street"]
+        near = [["senja", "kopi", 3]]
+        own = ["@lumora"]
+        [[brand]]
+        name = "quovira"
+        any = ["quovira"]
+        """)
+    said = {"kopi-lumora", "Kopi Lumora", "lumora", "kopilumora*", "@lumora", "senja", "kopi"}
+    assert said == brands.called("kopi-lumora")
+    assert frozenset() == brands.called("nobody")

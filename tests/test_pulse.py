@@ -9,10 +9,9 @@ from prometheus_client.exposition import generate_latest
 
 from streams.agents import pulse as module
 from streams.agents import ward
-from streams.agents.pulse import Page, Pulse, called
+from streams.agents.pulse import Page, Pulse
 from streams.agents.ward import Ward
 from streams.clock import Clock
-from streams.heart.brands import Brands
 from streams.heart.errors import BrokenPromise, LostBroker
 from streams.heart.incident import Step, Swing
 from streams.heart.tracker import Times
@@ -429,22 +428,3 @@ def test_a_swing_of_yesterday_is_not_on_the_page(log: Log, monkeypatch: pytest.M
         assert worker.says("denyut_swing_severity") == 0
 
     run(work())
-
-
-def test_a_brand_is_called_what_its_rules_say() -> None:
-    """Its name and title, and every phrase of every rule of its own that makes a post one of the brand's."""
-    brands = Brands.parse("""
-        number = 1
-        published = 2026-01-01T00:00:00Z
-        [[brand]]
-        name = "kopi-lumora"
-        title = "Kopi Lumora"
-        any = ["lumora", "kopilumora*"]
-        none = ["lumora street"]
-        own = ["@lumora"]
-        [[brand]]
-        name = "quovira"
-        any = ["quovira"]
-        """)
-    assert called(brands, "kopi-lumora") == {"kopi-lumora", "Kopi Lumora", "lumora", "kopilumora*", "@lumora"}
-    assert called(brands, "nobody") == frozenset()

@@ -26,7 +26,6 @@ from streams.agents.hands import Hands, Held
 from streams.agents.swings import Explainer, Herald, Posts
 from streams.agents.ward import AGAIN_MS, Ward
 from streams.clock import Clock
-from streams.heart.brands import Brands
 from streams.heart.errors import BadBrands, BrokenPromise, LostBroker
 from streams.heart.explain import Evidence, Voice, explain
 from streams.heart.frame import partition_of
@@ -174,7 +173,7 @@ class Pulse:
             self._metrics.observe(Recovered(len(new), frames, self._now() - started))
 
     async def _replayed(self, broker: Log, partitions: Collection[int], wanted: Callable[[], bool]) -> int:
-        trackers = {partition: self.ward.new(partition) for partition in partitions}
+        trackers = {partition: await self._do(self.ward.new, partition) for partition in partitions}
         waiting = dict.fromkeys(trackers, 0)
         frames = 0
         async for chunk in broker.read_back(dict.fromkeys(trackers, 0), wanted):
@@ -386,7 +385,7 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
         posts = Posts(settings.brokers, settings.topic("posts"))
 
         def explained(swing: Swing, evidence: Evidence, text_of: Callable[[Voice], tuple[str, str] | None]) -> Swing:
-            return explain(swing, evidence, text_of, called(file.now, swing.brand))
+            return explain(swing, evidence, text_of, file.now.called(swing.brand))
 
         explainer = Explainer(explained, posts, frozenset(settings.sources), page.metrics)
 
@@ -403,12 +402,6 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
         beating.cancel()
         if pulse is not None:
             pulse.close()
-
-
-def called(brands: Brands, name: str) -> frozenset[str]:
-    """What a brand is called: words that every post about it holds explain nothing."""
-    rules = [rule for rule in brands.file.brand if rule.name == name]
-    return frozenset(said for rule in rules for said in (rule.name, rule.title, *rule.any, *rule.all, *rule.own))
 
 
 async def _renew(pulse: Pulse, file: BrandFile) -> None:

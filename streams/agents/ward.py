@@ -45,9 +45,10 @@ class Ward:
 
     def renew(self, brands: Iterable[str]) -> None:
         """A new brand file: its brands are shown, silent ones as well."""
-        self._listed = {}
+        listed: dict[int, list[str]] = {}
         for brand in brands:
-            self._listed.setdefault(self._home(brand), []).append(brand)
+            listed.setdefault(self._home(brand), []).append(brand)
+        self._listed = listed  # at once: `listed` may be asked on another thread
         for partition, shown in self._shown.items():
             readings = {**self._silent(partition), **shown.readings}
             self._shown[partition] = replace(shown, readings=readings)

@@ -150,6 +150,12 @@ class Brands:
         """What people call the brand."""
         return next((b.title for b in reversed(self.file.brand) if b.name == name and b.title), name)
 
+    def called(self, name: str) -> frozenset[str]:
+        """All that a brand is called: words that every post about it may hold explain nothing."""
+        rules = [rule for rule in self.file.brand if rule.name == name]
+        near = [word for rule in rules for one, other, _ in rule.near for word in (one, other)]
+        return frozenset(near).union(*([rule.name, rule.title, *rule.any, *rule.all, *rule.own] for rule in rules))
+
     def match(self, text: str, source: str, event_ms: int) -> list[tuple[Match, tuple[str, ...]]]:
         """The brands a post names, each with the languages it is limited to (none: any), in the file's order."""
         if self._automaton is None:

@@ -48,7 +48,10 @@ def explain(swing: Swing, evidence: Evidence, text_of: Callable[[Voice], tuple[s
     now, before = (_said(voices, text_of) for voices in (evidence.now, evidence.before))
     found = terms(now, before, ignored)
     held = carried(now, before, found, evidence.polar)
-    named = ranked(swing.causes, term_causes(held, swing.usual, swing.effect) if swing.effect else ())
+    # The other causes are shares of the change from the mean before, which is `usual` and the baseline part.
+    before_it = swing.usual + next((part.amount for part in swing.parts if part.kind == "baseline"), 0.0)
+    change = swing.now - before_it
+    named = ranked(swing.causes, term_causes(held, before_it, change) if change else ())
     return msgspec.structs.replace(swing, state=Step.EXPLAINED, step=STEP, terms=found, causes=named,
                                    exemplars=exemplars(now, found))
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.heart.frame import Health
-from streams.heart.pane import DAY_PANES, end_ms
+from streams.heart.pane import DAY_PANES, MINUTE, PANE_MS, end_ms
 
 Ints = npt.NDArray[np.int64]
 _HALVED_DAILY = 0.5 ** (1 / DAY_PANES)
@@ -25,6 +25,7 @@ class Wellness:
     def __init__(self) -> None:
         self._ticks: dict[str, list[tuple[int, int]]] = {}
         self._until: dict[str, int] = {}
+        self._heard: dict[str, int] = {}  # when a source was last named by a tick
         self._sick: dict[str, set[int]] = {}
 
     def update(self, health: Iterable[Health]) -> None:
@@ -36,11 +37,21 @@ class Wellness:
         """Judges a pane that closes now; panes close in order."""
         for source, ticks in self._ticks.items():
             while ticks and ticks[0][0] < end_ms(pane) + delay_ms:
-                self._until[source] = max(heappop(ticks)[1], self._until.get(source, -1))
+                self._heard[source], until = heappop(ticks)
+                self._until[source] = max(until, self._until.get(source, -1))
             if self._until.get(source, end_ms(pane)) < end_ms(pane):
                 self._sick.setdefault(source, set()).add(pane)
-        for source, panes in list(self._sick.items()):
-            self._sick[source] = {sick for sick in panes if sick > pane - DAY_PANES}
+        if pane % MINUTE == MINUTE - 1:
+            for source, panes in list(self._sick.items()):
+                self._sick[source] = {sick for sick in panes if sick > pane - DAY_PANES}
+            self._retire()
+
+    def _retire(self) -> None:
+        """A source that no tick has named for a day, while others were, is not listened to any more."""
+        newest = max(self._heard.values(), default=0)
+        for source in [source for source, heard in self._heard.items() if newest - heard > DAY_PANES * PANE_MS]:
+            del self._heard[source], self._until[source]
+            self._sick.pop(source, None)
 
     def is_anybody_sick(self) -> bool:
         """Whether any source has a sick pane within the last day."""
@@ -58,7 +69,7 @@ class Wellness:
         return 1.0 - sum(first <= pane < after for pane in sick) / (after - first)
 
 
-class Usual:
+class UsualSources:
     """How a brand's mentions usually divide over the sources: those sealed, forgotten by half each day."""
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """Incident: a swing as it is told, step by step. The record of `denyut.swings`.
 
     opened ──▶ explained ──▶ risen ──▶ … ──▶ closed          one incident, one id; each step is whole in itself,
-       └───────────────────────────────────▶ withdrawn       and readers take the highest step
+       └───────────────────────────────────▶ withdrawn       and readers take the highest step; terms and exemplars
+                                                             stay those of `explained`
 
     series        mood      the mean vote has moved
                   volume    more is said than usual; says nothing of how
@@ -85,8 +86,9 @@ class Swing(msgspec.Struct, frozen=True, kw_only=True):
     `effect` = now - usual, with its 95 % interval; `z`: effect over its standard deviation. By chance such a swing
     comes about once in `chance_weeks` for a brand like this (`chance_is_bound`: no oftener than). `onset_ms` is right
     within [`onset_from_ms`, `onset_to_ms`] in nine of ten. `smallest`: the smallest swing that could be seen then.
-    `reach`: votes over those expected. For volume: now, usual and effect are posts a minute; what does not apply is 0
-    or empty.
+    `reach`: votes over those expected. `authors`, and the shares in `copies`, are of the last 57 minutes of a longer
+    window. Closed and withdrawn keep the figures told last, and the peak. For volume: now, usual and effect are posts a
+    minute; what does not apply is 0 or empty.
     """
 
     id: str
@@ -121,7 +123,7 @@ class Swing(msgspec.Struct, frozen=True, kw_only=True):
     terms: tuple[Term, ...] = ()
     exemplars: tuple[str, ...] = ()  # keys of posts
     peak: float = 0.0  # the largest effect so far
-    ended: str = ""  # over, new normal, withdrawn
+    ended: str = ""  # over, turned, new normal, new ruler, withdrawn
     schema: int = SCHEMA
 
     @property

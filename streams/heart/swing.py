@@ -244,7 +244,7 @@ class Detector:
         skew = of["v3"] / of["v0"] / sigma2
         known = of["precision"] > 0
         level = np.where(known, of["level_sum"] / np.where(known, of["precision"], 1.0), 0.0)
-        level_variance = np.where(known, 1.0 / np.where(known, of["precision"], 1.0), 1.0)
+        level_variance = np.where(known, np.minimum(1.0 / np.where(known, of["precision"], 1.0), 1.0), 1.0)
         profile = self._profile(minute)
         mu = level + profile
         tau2 = np.maximum(of["tau_sum"] / of["tau_weight"], knobs.tau_floor**2)
@@ -290,7 +290,7 @@ class Detector:
         turns = []
         for at in np.flatnonzero(hot & (of["run"] >= knobs.persistence) & (sign != of["on"])).tolist():
             if of["on"][at]:
-                turns.append(self._turn(at, stats, "over", self._watched(at)))
+                turns.append(self._turn(at, stats, "over", self.watched(at)))
             window = int(lead[at])
             of["on"][at], of["fired_by"][at] = sign[at], window
             of["age"][at] = of["low"][at] = 0
@@ -333,9 +333,9 @@ class Detector:
         for at in np.flatnonzero(of["on"]).tolist():
             if at in fired:
                 continue
-            sign, view = int(of["on"][at]), self._watched(at)
-            led = self._seen(at, int(of["fired_by"][at]), stats)[0]
-            if led * sign > of["peak"][at] * sign:
+            sign, view = int(of["on"][at]), self.watched(at)
+            led = self._seen(at, view, stats)[0]
+            if stats.n[at, view] >= knobs.votes and led * sign > of["peak"][at] * sign:
                 of["peak"][at] = led
             of["age"][at] += 1
             if tested[at]:
@@ -362,16 +362,16 @@ class Detector:
         d = s / UNIT / n - float(of["against"][at]) if n else 0.0
         return d, float(stats.sigma2[at]) / max(n, 1) + float(of["against_rest"][at])
 
-    def _watched(self, at: int) -> int:
-        """The window by which an active swing is followed: the one that fired, but at least 15 minutes."""
+    def watched(self, at: int) -> int:
+        """The place of the window by which an active swing is followed: the one that fired, but at least 15 minutes."""
         return max(int(self._of["fired_by"][at]), self._view)
 
     def _adopt(self, at: int, stats: Stats) -> None:
         """A new normal: the mean of the longest window is the level from now on."""
         n, s = self._of["window"][at, -1].tolist()
-        if n:
-            self._of["precision"][at] = self.knobs.level_sure
-            self._of["level_sum"][at] = self.knobs.level_sure * (s / UNIT / n - float(stats.profile[at]))
+        precision = min(self.knobs.level_sure, n / float(stats.sigma2[at]))  # of few votes, no more than they say
+        self._of["precision"][at] = precision
+        self._of["level_sum"][at] = precision * (s / UNIT / max(n, 1) - float(stats.profile[at]))
 
     def _turn(self, at: int, stats: Stats, kind: str, window: int) -> Turn:
         of, is_contrast = self._of, bool(self._of["is_contrast"][at])
@@ -412,7 +412,9 @@ class Detector:
         sampling = stats.sigma2 / least
         self._learn_level(then, stats, has, x, sampling)
         self._learn_variance(has & (n > 1), least, x, (s, q, c))
-        self._learn_weather(stats, quiet & self.ready)
+        # Against a level that is hardly known, nothing can be said of weather.
+        is_known = stats.level_variance <= self.knobs.variance / self.knobs.votes
+        self._learn_weather(stats, quiet & self.ready & is_known)
         of["seen"] += sums[:, 0] > 0
 
     def _learn_level(self, then: int, stats: Stats, has: Bools, x: Floats, sampling: Floats) -> None:
@@ -477,6 +479,11 @@ class Detector:
     def ready(self) -> Bools:
         """Which series have a warm baseline; (series)."""
         return np.asarray(self._of["seen"] >= self.knobs.warm_up)
+
+    @property
+    def hushed(self) -> Bools:
+        """Which series have a new ruler that is not known yet; (series)."""
+        return np.asarray(self._of["hushed"] > (-1 if self.minute is None else self.minute))
 
     @property
     def on(self) -> npt.NDArray[np.int8]:

@@ -28,7 +28,7 @@ from streams.heart.ballot import HOUR_MS, Outcome, Voted, distinct_authors, keys
 from streams.heart.explain import MOST, Evidence, Voice
 from streams.heart.facts import COPY, COUNTED, FACT, VOTED, Floors, Slice, is_scored
 from streams.heart.frame import FLOOR, LABELS, ROW, Frame, unpack
-from streams.heart.health import Usual, Wellness
+from streams.heart.health import UsualSources, Wellness
 from streams.heart.incident import Standing, Swing
 from streams.heart.minute import MINUTE_MS, minute_of
 from streams.heart.names import Index
@@ -53,7 +53,6 @@ from streams.heart.window import WINDOWS, Reading, reading
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint32]
-
 
 
 class Times(NamedTuple):
@@ -89,7 +88,7 @@ class Tracker:
         self._whole: dict[int, Sums] = {}  # sums of whole minutes that are not sealed, while nothing in them changes
         self._minutes = Minutes()
         self._voted = Voted()
-        self._usual = Usual()
+        self._usual = UsualSources()
         self._watch = Watch(Names(self._brands.names, self._sources.names, self._langs.names))
         self._voted_on_time = Voted()
         self._minute: int | None = None  # the first that the watch was not told of
@@ -261,7 +260,8 @@ class Tracker:
         if self._minute is None:
             self._minute = min(first, after) // MINUTE
         swings: list[Swing] = []
-        judged = max(self._judged_to or self._judged_from or after, after - DAY_PANES)
+        judged = after if self._judged_from is None else self._judged_from
+        judged = judged if self._judged_to is None else self._judged_to
         for pane in range(judged, after):
             self._wellness.close(pane, self._times.delay_ms)
             swings += self._tell_until(pane + 1)
@@ -292,7 +292,8 @@ class Tracker:
         held = _Held(self._slices, self._floors, self._times, number)
         minute = minute_of(number, joined([held.on_time(pane) for pane in panes], FACT), self._voted_on_time)
         self._voted_on_time.forget(panes.stop)
-        sick = self._sources.known(self._wellness.sick(panes.start, panes.stop))
+        # Numbers for names that no row has borne yet: a brand that comes later may be theirs.
+        sick = self._sources.numbers(sorted(self._wellness.sick(panes.start, panes.stop)))
         return self._watch.step(minute, frozenset(sick.tolist()), held)
 
     def _seal(self) -> None:

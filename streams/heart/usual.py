@@ -6,7 +6,9 @@ Knows nothing of swings, rows or how a source's health is judged.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from math import fsum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,14 +51,17 @@ class Usual:
         kept = ~np.isin(self._key >> 16, brands)
         self._key, self._sums = self._key[kept], self._sums[kept]
 
-    def step(self, minute: Minute, series_of: Ints, learned: Bools, lag: int) -> None:
-        """Takes a minute in, and learns the one `lag` minutes before it, of those series whose detector does.
+    def step(self, minute: Minute, series_of: Ints, tested: Bools, learned: Bools, lag: int) -> None:
+        """Takes a minute in, of the brands whose sources were healthy, and learns the one `lag` minutes before it, of
+        those whose detector does.
 
-        `series_of`: brand -> series. `learned` (series).
+        `series_of`: brand -> series. `tested`, `learned` (series).
         """
         scores = minute.raw[:, 1] / UNIT
         counts = np.stack([minute.votes[:, 0], minute.raw[:, 0], minute.copies, minute.mentions, scores], axis=1)
-        self._lately.append((minute.brand.astype(np.int64), counts, minute.segments))
+        heard, heard_of = tested[series_of[minute.brand]], tested[series_of[minute.segments.key >> 16]]
+        self._lately.append((minute.brand[heard].astype(np.int64), counts[heard],
+                             Segments(minute.segments.key[heard_of], minute.segments.sums[heard_of])))
         self._sums *= _FADE
         self._counts *= _FADE
         if len(self._lately) <= lag:
@@ -101,21 +106,17 @@ class Usual:
     def split(self, brand: int, dimension: Dimension, width: int, posts: bool) -> tuple[Amounts, Amounts]:
         """Votes (or posts) and their moods by segment: what is usual, and of the last `width` minutes."""
         column = 2 if posts else 0
-        before = self._of_brand(brand, self._key, self._sums, dimension, column)
-        now: Amounts = {}
-        for _, _, segments in list(self._lately)[-width:]:
-            for name, (count, total) in self._of_brand(brand, *segments, dimension, column).items():
-                _add(now, name, count, total / UNIT)
-        return before, now
+        before = _amounts(self._of_brand(brand, self._key, self._sums, dimension, column), 1)
+        lately = (self._of_brand(brand, *segments, dimension, column) for *_, segments in list(self._lately)[-width:])
+        return before, _amounts(chain.from_iterable(lately), UNIT)
 
     @staticmethod
-    def _of_brand(brand: int, keys: Ints, sums: npt.NDArray[Any], dimension: Dimension, column: int) -> Amounts:
+    def _of_brand(brand: int, keys: Ints, sums: npt.NDArray[Any], dimension: Dimension,
+                  column: int) -> Iterator[tuple[str, float, float]]:
         low, high = np.searchsorted(keys, [brand << 16, (brand + 1) << 16])
-        out: Amounts = {}
         for key, said in zip(keys[low:high].tolist(), sums[low:high].tolist(), strict=True):
             if said[column]:
-                _add(out, dimension.names[key >> dimension.shift & 255], *said[column:column + 2])
-        return out
+                yield dimension.names[key >> dimension.shift & 255], said[column], said[column + 1]
 
     def complete(self, brands: Ints, sick: frozenset[int]) -> Floats:
         """The share of each brand's usual votes whose source was healthy; (brands)."""
@@ -126,12 +127,17 @@ class Usual:
         for place, brand in enumerate(brands.tolist()):
             low, high = np.searchsorted(self._key, [brand << 16, (brand + 1) << 16])
             votes = self._sums[low:high, 0]
-            total = float(votes.sum())
+            total = fsum(votes.tolist())
             # A source is sick, and nobody knows yet whose.
-            out[place] = 1.0 - float(votes[ill[low:high]].sum()) / total if total else 0.0
+            out[place] = 1.0 - fsum(votes[ill[low:high]].tolist()) / total if total else 0.0
         return out
 
 
-def _add(amounts: Amounts, name: str, votes: float, moods: float) -> None:
-    before = amounts.get(name, (0.0, 0.0))
-    amounts[name] = before[0] + votes, before[1] + moods
+def _amounts(said: Iterable[tuple[str, float, float]], unit: int) -> Amounts:
+    """Counts and moods by name. Exact sums, so that the order of the names' numbers does not show."""
+    parts: dict[str, tuple[list[float], list[float]]] = {}
+    for name, count, total in said:
+        counts, totals = parts.setdefault(name, ([], []))
+        counts.append(count)
+        totals.append(total)
+    return {name: (fsum(counts), fsum(totals) / unit) for name, (counts, totals) in parts.items()}

@@ -46,7 +46,7 @@ class Spike(NamedTuple):
 
     series: int
     minute: int
-    kind: str  # fired, over, new normal
+    kind: str  # fired, over, new normal, new ruler
     window: int
     z: float
     now: float
@@ -75,6 +75,7 @@ def _columns(windows: int) -> list[Column]:
         Column("five", "i8"), Column("window", "i8", (windows,)), Column("clean", "?", (RING,)), Column("seen", "i8"),
         Column("on", "?"), Column("fired_by", "i1"), Column("run", "i4"), Column("age", "i4"), Column("low", "i4"),
         Column("until", "i8", (), -(2**62)), Column("onset", "i8"), Column("peak", "f8"), Column("told", "f8"),
+        Column("hushed", "i8", (), -(2**62)),
     ]
 
 
@@ -106,6 +107,11 @@ class Volume:
         """The next minute is this one; whoever left out those before resets every series before it is used."""
         self.minute = minute - 1
 
+    def hush(self, series: int) -> None:
+        """From the next minute on another rule counts: nothing fires for an hour, and then its mean is the usual."""
+        if self.minute is not None:
+            self._of["hushed"][series] = self.minute + 1 + self.knobs.windows[-1]
+
     def step(self, minute: int, mentions: Ints, tested: Bools) -> list[Spike]:
         """Takes a closed minute's mentions (series); returns what turned, by series. Minutes come one after another."""
         if self.minute is not None and minute != self.minute + 1:
@@ -115,7 +121,9 @@ class Volume:
         seen = self._look(minute)
         spikes = self._fire(minute, seen, tested)
         spikes += self._end(seen, tested)
-        self._of["clean"][:, minute % RING] = tested & ~self._of["on"]
+        for at in np.flatnonzero(self._of["hushed"] == minute).tolist():
+            self._adopt(at, seen)
+        self._of["clean"][:, minute % RING] = tested & ~self._of["on"] & (self._of["hushed"] <= minute)
         self._learn(minute, seen)
         self._of["seen"] += (self._of["seen"] > 0) | (mentions > 0)
         return sorted(spikes, key=lambda spike: spike.series)
@@ -160,7 +168,7 @@ class Volume:
         z = np.where(enough, seen.z, 0.0)
         lead = np.argmax(z, axis=1)
         best = np.take_along_axis(z, lead[:, None], axis=1)[:, 0]
-        hot = (best >= knobs.threshold) & tested & (of["seen"] >= knobs.warm_up)
+        hot = (best >= knobs.threshold) & tested & (of["seen"] >= knobs.warm_up) & (of["hushed"] <= minute)
         of["run"] = np.where(hot, of["run"] + 1, 0).astype(np.int32)
         now = np.take_along_axis(rate, lead[:, None], axis=1)[:, 0]
         free = (of["until"] <= minute) | (now >= 2 * of["told"])
@@ -181,13 +189,18 @@ class Volume:
             of["told"][at] = max(of["told"][at], of["peak"][at])
             if tested[at]:
                 of["low"][at] = of["low"][at] + 1 if seen.z[at, 0] < knobs.threshold / 2 else 0
-            new_normal = bool(of["age"][at] >= knobs.new_normal)
-            if of["low"][at] >= knobs.clear or new_normal:
-                spikes.append(self._spike(at, seen, "new normal" if new_normal else "over"))
+            is_low, new_ruler = of["low"][at] >= knobs.clear, of["hushed"][at] > (self.minute or 0)
+            if is_low or new_ruler or of["age"][at] >= knobs.new_normal:
+                kind = "new ruler" if new_ruler else "over" if is_low else "new normal"
+                spikes.append(self._spike(at, seen, kind))
                 of["on"][at] = False
-                if new_normal and of["weight"][at] > 0:
-                    of["sum"][at] += of["weight"][at] * float(seen.mean[at, -1] - seen.usual[at])
+                if kind == "new normal":
+                    self._adopt(at, seen)
         return spikes
+
+    def _adopt(self, at: int, seen: _Seen) -> None:
+        """The mean of the longest window is the usual from now on."""
+        self._of["sum"][at] += self._of["weight"][at] * float(seen.mean[at, -1] - seen.usual[at])
 
     def _spike(self, at: int, seen: _Seen, kind: str) -> Spike:
         of, lead = self._of, int(self._of["fired_by"][at])

@@ -34,6 +34,7 @@ from streams.heart.window import Z95
 ASLEEP = 10_080  # minutes without a mention: then a brand is forgotten, and begins anew
 COMPLETE = 0.9  # of the usual votes whose source was healthy; below it a minute is neither tested nor learned
 WORDS = ((0.30, 3), (0.15, 2), (0.0, 1))  # effect -> severe, serious, notice
+MIXED = -1  # no ruler of its own: two were at work
 FAR = 3.0  # times the usual votes: one step more severe
 THIN = 0.5  # authentic share below it: one step less
 LOUD = ((8.0, 3), (4.0, 2), (0.0, 1))  # times the usual volume
@@ -72,7 +73,6 @@ class _Incident:
 
     swing: Swing
     series: int  # of the detector, or of the volume
-    window: int  # place of the leading window
     fired: int  # minute
     first: Turn | None = None
     sigma2: float = 0.45
@@ -106,7 +106,9 @@ class Watch:
         self._series: Ints = np.zeros(0, np.int64)  # brand -> series; -1: none of its own yet
 
     def step(self, minute: Minute, sick: frozenset[int], held: Held) -> list[Swing]:
-        """Takes a minute; returns the steps of its incidents, by brand. `sick`: sources that were not healthy in it."""
+        """Takes a minute; returns the steps of its incidents, of mood and then of volume, each by brand. `sick`:
+        sources that were not healthy in it.
+        """
         self._wake(minute)
         if not self._brands:
             return []
@@ -118,7 +120,7 @@ class Watch:
         tested = self._usual.complete(self._numbers, sick) >= COMPLETE
         turns = self._detector.step(minute.number, sums, np.repeat(tested, 2))
         spikes = self._volume.step(minute.number, mentions, tested)
-        self._usual.step(minute, self._series, self._detector.learned[::2], self._detector.knobs.lag)
+        self._usual.step(minute, self._series, tested, self._detector.learned[::2], self._detector.knobs.lag)
         return self._told(minute.number, turns, spikes, held)
 
     def is_idle(self, minute: int) -> bool:
@@ -161,7 +163,9 @@ class Watch:
             if brand.ruler is not None and (low, high) != (brand.ruler, brand.ruler):
                 self._detector.hush(2 * series)
                 self._detector.hush(2 * series + 1)
-            brand.ruler = high
+                self._volume.hush(series)
+                self._usual.reset(np.array([series]), self._numbers[series:series + 1])
+            brand.ruler = high if low == high else MIXED
 
     # What is told.
 
@@ -172,12 +176,15 @@ class Watch:
             by_series.setdefault(turn.series, []).append(turn)
         touched = {turn.series // 2 for turn in turns} | {spike.series for spike in spikes}
         touched |= set((np.flatnonzero(self._detector.on) // 2).tolist())
-        for series in sorted(touched, key=lambda at: self._names.brands[self._brands[at].number]):
+        for series in sorted(touched, key=self._name):
             votes, raw = by_series.get(2 * series, []), by_series.get(2 * series + 1, [])
             steps += self._mood(series, minute, (votes, raw), held)
-        for spike in spikes:
+        for spike in sorted(spikes, key=lambda spike: self._name(spike.series)):
             steps += self._loudness(spike, minute)
         return steps
+
+    def _name(self, series: int) -> str:
+        return self._names.brands[self._brands[series].number]
 
     def _mood(self, series: int, minute: int, turns: tuple[list[Turn], list[Turn]],
               held: Held) -> list[Swing]:
@@ -212,11 +219,10 @@ class Watch:
             brand.mood = fresh
             return [*steps, fresh.swing]
         # All posts had said so before, and now votes do: it is the same incident, seen better.
-        kept = {name: getattr(fresh.swing, name) for name in _RETOLD}
         severity = max(fresh.swing.severity, incident.swing.severity)
-        incident.series, incident.window, incident.fired = fresh.series, fresh.window, fresh.fired
+        incident.series, incident.fired = fresh.series, fresh.fired
         incident.first, incident.sigma2 = fresh.first, fresh.sigma2
-        return [*steps, incident.next(Step.RISEN, minute, **{**kept, "severity": severity})]
+        return [*steps, incident.next(Step.RISEN, minute, **{**_whole(fresh.swing), "severity": severity})]
 
     def _only_raw(self, brand: _Brand, series: int, minute: int, raw: list[Turn],
                   held: Held) -> list[Swing]:
@@ -243,8 +249,9 @@ class Watch:
         word = authenticity(copies, turn.series % 2 == 0, bool(self._detector.on[2 * series + 1] == turn.sign),
                             self._usual.copied(series))
         split, named = self._split(brand.number, turn, said)
+        votes, posts = self._counts(series, turn)
         expected = float(self._volume.expected(minute, turn.window)[series]) * self._usual.votes_per_mention(series)
-        reach = turn.n / expected if expected > 0 else 1.0
+        reach = votes / expected if expected > 0 else 1.0
         half = Z95 * math.sqrt(turn.variance)
         extra = self._detector.knobs.contrast_extra if turn.is_contrast else 0.0
         weeks, bound = by_chance(abs(turn.z) - extra, turn.weather)
@@ -256,23 +263,27 @@ class Watch:
             at_ms=_end_ms(minute), onset_ms=turn.onset * MINUTE_MS, onset_from_ms=(turn.onset + early) * MINUTE_MS,
             onset_to_ms=min((turn.onset + late) * MINUTE_MS, _end_ms(minute)), window_min=turn.window,
             now=turn.usual + turn.d, usual=turn.usual, effect=turn.d, lower=max(turn.d - half, -2.0),
-            upper=min(turn.d + half, 2.0), z=turn.z, votes=turn.n, mentions=len(said),
+            upper=min(turn.d + half, 2.0), z=turn.z, votes=votes, mentions=posts,
             authors=len(np.unique(said["author"])), reach=reach, smallest=0.0 if math.isnan(smallest) else smallest,
             chance_weeks=weeks, chance_is_bound=bound, authenticity=word, copies=copies, parts=split, causes=named,
             peak=turn.d)
-        place = self._detector.knobs.windows.index(turn.window)
-        return _Incident(swing, turn.series, place, minute, turn, float(stats.sigma2[turn.series]))
+        return _Incident(swing, turn.series, minute, turn, float(stats.sigma2[turn.series]))
 
     def _copies(self, series: int, turn: Turn, said: Rows) -> Copies:
-        stats = self._detector.stats
+        stats, place = self._detector.stats, self._detector.knobs.windows.index(turn.window)
         assert stats is not None
-        place = self._detector.knobs.windows.index(turn.window)
-        votes, posts = (float(stats.n[at, place]) for at in (2 * series, 2 * series + 1))
+        votes, posts = self._counts(series, turn)
         usual = self._usual.votes_per_post(series)
         share, top = copied(said["dup"])
         loud = concentration(said["author"])
         return Copies(min(1.0, votes / posts / usual) if posts else 1.0, usual, share, top, loud.top, loud.effective,
                       float(stats.z[2 * series + 1, place]))
+
+    def _counts(self, series: int, turn: Turn) -> tuple[int, int]:
+        """Votes and scored posts of the leading window, whichever of the two fired."""
+        stats, place = self._detector.stats, self._detector.knobs.windows.index(turn.window)
+        assert stats is not None
+        return int(stats.n[2 * series, place]), int(stats.n[2 * series + 1, place])
 
     def _split(self, brand: int, turn: Turn, said: Rows) -> tuple[tuple[Part, ...], tuple[Cause, ...]]:
         """The change by source and by language, and the ranking of what made it."""
@@ -307,22 +318,25 @@ class Watch:
         gone = self._is_gone(brand, incident, minute, held)
         if gone:
             brand.mood = None
-            self._detector.calm(incident.series)
+            self._calm(incident)
             return [incident.next(Step.WITHDRAWN, minute, ended="withdrawn")]
-        stats, swing = self._detector.stats, incident.swing
-        assert stats is not None
-        d = float(stats.mu[incident.series] + stats.d[incident.series, incident.window]) - swing.usual
-        sign = -1 if swing.direction == "down" else 1
-        if d * sign <= abs(swing.peak):
+        turn = self._detector.standing(incident.series)
+        if turn.n < self._detector.knobs.votes or turn.d * turn.sign <= abs(incident.swing.peak):
             return []
-        swing = incident.swing = msgspec.structs.replace(swing, peak=d)
-        severity = _severity(d, swing.reach, 1.0 if swing.copies is None else swing.copies.authentic)
-        if severity <= swing.severity:
+        incident.swing = msgspec.structs.replace(incident.swing, peak=turn.d)
+        if _of(WORDS, abs(turn.d)) <= _of(WORDS, abs(incident.swing.effect)):
             return []
-        n = int(stats.n[incident.series, incident.window])
-        return [incident.next(Step.RISEN, minute, severity=severity, now=swing.usual + d, effect=d, votes=n,
-                              lower=max(swing.lower + d - swing.effect, -2.0),
-                              upper=min(swing.upper + d - swing.effect, 2.0))]
+        fresh = self._opened(brand, turn, minute, held).swing
+        if fresh.severity <= incident.swing.severity:
+            return []
+        return [incident.next(Step.RISEN, minute, **_whole(fresh))]
+
+    def _calm(self, incident: _Incident) -> None:
+        """What votes and all posts say of it is gone with the posts."""
+        sign = -1 if incident.swing.direction == "down" else 1
+        for series in (incident.series & ~1, incident.series | 1):
+            if self._detector.on[series] == sign:
+                self._detector.calm(series)
 
     def _is_gone(self, brand: _Brand, incident: _Incident, minute: int, held: Held) -> bool:
         """Whether removals and edits have taken away what it rested on: what is left would be no swing."""
@@ -348,7 +362,8 @@ class Watch:
             incident, brand.volume = brand.volume, None
             if incident is None:
                 return []
-            return [incident.next(Step.CLOSED, minute, ended=spike.kind, peak=spike.peak - spike.usual)]
+            peak = max(incident.swing.peak, spike.peak - incident.swing.usual)
+            return [incident.next(Step.CLOSED, minute, ended=spike.kind, peak=peak)]
         name, size = self._names.brands[brand.number], spike.now - spike.usual
         half = Z95 * size / spike.z
         swing = Swing(
@@ -358,7 +373,7 @@ class Watch:
             onset_to_ms=spike.onset * MINUTE_MS, window_min=spike.window, now=spike.now, usual=spike.usual, effect=size,
             lower=size - half, upper=size + half, z=spike.z, votes=0, mentions=spike.mentions, authors=0,
             reach=spike.now / max(spike.usual, 1e-9), smallest=0.0, chance_weeks=0.0, chance_is_bound=True, peak=size)
-        brand.volume = _Incident(swing, spike.series, 0, minute)
+        brand.volume = _Incident(swing, spike.series, minute)
         return [swing]
 
     # What stands.
@@ -370,7 +385,7 @@ class Watch:
 
     def standing(self) -> dict[str, Standing]:
         """How every brand stands now."""
-        ready = self._detector.ready
+        ready = self._detector.ready & ~self._detector.hushed
         smallest = np.fmin(self._detector.smallest(-1), self._detector.smallest(1))
         out = {}
         for series, brand in enumerate(self._brands):
@@ -380,15 +395,20 @@ class Watch:
                     swing = one.swing
                     what = "volume" if swing.series == "volume" else swing.direction
                     severity["coordinated" if swing.authenticity == "coordinated" else what] = swing.severity
-            least = float(smallest[2 * series])
-            out[self._names.brands[brand.number]] = Standing(
-                **severity, is_ready=bool(ready[2 * series]), smallest=None if math.isnan(least) else least)
+            is_ready, least = bool(ready[2 * series]), float(smallest[2 * series])
+            out[self._name(series)] = Standing(
+                **severity, is_ready=is_ready, smallest=least if is_ready and not math.isnan(least) else None)
         return out
 
 
-# What an incident that was opened on all posts takes over when votes say the same.
-_RETOLD = ("window_min", "now", "usual", "effect", "lower", "upper", "z", "votes", "mentions", "authors", "reach",
-           "smallest", "chance_weeks", "chance_is_bound", "authenticity", "copies", "parts", "causes", "peak")
+# All that a step says of the moment; the others say which incident it is.
+_RETOLD = ("severity", "window_min", "now", "usual", "effect", "lower", "upper", "z", "votes", "mentions", "authors",
+           "reach", "smallest", "chance_weeks", "chance_is_bound", "authenticity", "copies", "parts", "causes", "peak")
+
+
+def _whole(fresh: Swing) -> dict[str, object]:
+    """What an incident takes over when it is told anew: all figures of one moment, so that they agree."""
+    return {name: getattr(fresh, name) for name in _RETOLD}
 
 
 def incident_id(series: str, brand: str, turn: Turn | Spike) -> str:

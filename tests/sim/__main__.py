@@ -130,6 +130,7 @@ def _run_by(asked: argparse.Namespace, is_full: bool, outcomes: Sequence[Outcome
     seeds = f"seeds of the tag {asked.tag}" if asked.tag else f"seeds {asked.seed or ', '.join(map(str, SEEDS))}"
     brands, one = sum(outcome.plan.brands for outcome in outcomes), outcomes[0]
     how = "".join([" --full" * is_full, f" --tag {asked.tag}" if asked.tag else "",
+                   f" --seed {asked.seed}" if asked.seed else "",
                    f" --times {asked.times}" if asked.times > 1 else ""])
     return (f"Made by `python -m tests.sim{how}`, {seeds}. With {brands} brands side by side "
             f"the detector took {one.us_per_pane:.1f} us a minute and {one.bytes_per_brand / 1000:.1f} kB for each; "
