@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from streams import moods, plot
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
-from streams.heart.incident import Swing, encode
+from streams.heart.incident import Step, Swing, encode
 from streams.heart.intake import Judged, Limits, Scored
 from streams.heart.post import from_ms
 from streams.heart.tracker import Times
@@ -27,7 +27,7 @@ from streams.history import Flawed, Happening, Reader, Wanted, columns, happenin
 from streams.rerun import Rerun, Rules, Tally
 from streams.settings import Settings
 from streams.told import Incidents
-from streams.wording import figures, grounds, severity
+from streams.wording import figures, grounds, is_volume, severity
 
 if TYPE_CHECKING:
     from models.lang import Languages
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from streams.sources.file import Rows
 
 CAUSES = 3  # so many are shown
+DAY_MS = 86_400_000
 WIDE = 160  # columns of a table that nobody looks at in a terminal
+COORDINATED = "coordinated"
+COPIES = "≡ copies"  # as on the board
 HEAD = ("onset (UTC)", "lasted", "brand", "what", "how far", "why")
 
 
@@ -116,9 +119,11 @@ class Model:
 
 def run(settings: Settings, wish: Wish) -> int:
     """Runs a history through the heart. Raises `BadSetting` for what only the user can put right."""
-    _check(settings, wish)
     brands, named = settings.read_brands(), columns(wish.mapping)
-    wanted = Wanted(wish.source, frozenset(settings.sources), frozenset(brands.names), settings.read_secret())
+    _check(settings, wish)
+    tomorrow_ms = int(time.time() * 1000) + DAY_MS
+    reader = Reader(named, Wanted(wish.source, frozenset(settings.sources), frozenset(brands.names),
+                                  settings.read_secret(), tomorrow_ms))
     tally, incidents, curves = Tally(wish.posts, strict=not wish.skip), Incidents(), plot.Curves()
     with ExitStack() as stack:
         rows = stack.enter_context(closing(open_history(wish.posts, named)))
@@ -126,8 +131,8 @@ def run(settings: Settings, wish: Wish) -> int:
         sinks: list[moods.Sink] = [curves] if wish.plot else []
         if wish.mood:
             sinks.append(stack.enter_context(moods.MoodFile(wish.mood)))
-        show = stack.enter_context(_bar(wish.posts, rows, tally))
-        read = _good(happenings(wish.posts, rows, Reader(named, wanted)), tally, show)
+        show = stack.enter_context(_bar(wish, rows, tally))
+        read = _good(happenings(wish.posts, rows, reader), tally, show)
         for swing in _steps(settings, Parts(brands, model, tally, sinks), read):
             incidents.add(swing)
             if wish.json_lines:
@@ -136,7 +141,8 @@ def run(settings: Settings, wish: Wish) -> int:
     found = incidents.latest()
     if not wish.json_lines:
         _table(found, brands)
-    sys.stderr.write(_account(tally, found, model) + "\n")
+    told = [*_account(tally, model), *_unheard(settings, tally, reader), _swings(found)]
+    sys.stderr.write("\n  ".join(told) + "\n")
     if wish.plot:
         titles = {name: brands.title(name) for name in brands.names}
         plot.draw(wish.plot, curves, found, titles)
@@ -151,6 +157,12 @@ def _check(settings: Settings, wish: Wish) -> None:
         plot.check(wish.plot)
     if wish.source not in settings.sources:
         raise BadSetting(f"--source {wish.source}: expected one of DENYUT_SOURCES={','.join(settings.sources)}")
+    taken = {wish.posts.resolve(): "the posts"}
+    if settings.brands:
+        taken[Path(settings.brands).resolve()] = "the brand file"
+    for option, path in (("--mood", wish.mood), ("--plot", wish.plot), ("--resume", wish.resume)):
+        if path is not None and (other := taken.setdefault(path.resolve(), option)) != option:
+            raise BadSetting(f"{option} {path}: it would overwrite {other}; name another file")
 
 
 class Parts(NamedTuple):
@@ -186,9 +198,9 @@ def _good(read: Iterable[Happening | Flawed], tally: Tally, show: Callable[[], N
 
 
 @contextmanager
-def _bar(path: Path, rows: "Rows", tally: Tally) -> Iterator[Callable[[], None]]:
+def _bar(wish: Wish, rows: "Rows", tally: Tally) -> Iterator[Callable[[], None]]:
     """A progress bar on standard error, where somebody looks at it; drawn again at most ten times a second."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or (wish.json_lines and sys.stdout.isatty()):  # the two would write over each other
         yield lambda: None
         return
     from rich.console import Console
@@ -197,8 +209,9 @@ def _bar(path: Path, rows: "Rows", tally: Tally) -> Iterator[Callable[[], None]]
     shape = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
              TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
     drawn_s = float("-inf")
-    with Progress(*shape, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(path.name, total=1.0, rows=0)
+    # Steps go to standard output as it is: rich would send them where the bar is.
+    with Progress(*shape, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task(wish.posts.name, total=1.0, rows=0)
 
         def show() -> None:
             nonlocal drawn_s
@@ -213,19 +226,40 @@ def _bar(path: Path, rows: "Rows", tally: Tally) -> Iterator[Callable[[], None]]
 # Telling.
 
 
-def _account(tally: Tally, incidents: Sequence[Swing], model: Model) -> str:
-    """What became of the rows, and how many swings there were."""
-    others = ", ".join(f"{count} {name}" for name, count in tally.outcomes.items() if count)
-    mood = sum(swing.series == "mood" for swing in incidents)
-    lines = [f"{tally.path}: {tally.rows + tally.bad.total()} rows: {tally.recorded} mentions with a score, "
-             f"{tally.asked} scored by {model.name or 'no model'}{', ' + others if others else ''}, "
-             f"{tally.bad.total()} bad"]
-    lines += [f"  {count} bad: {reason}; the first is row {tally.first[reason].number}: {tally.first[reason].why}"
+def _account(tally: Tally, model: Model) -> list[str]:
+    """What became of the rows."""
+    said = [f"{tally.recorded} mentions with a score"]
+    if tally.asked:
+        said.append(f"{tally.asked} scored by {model.name}")
+    said += [f"{count} {name}" for name, count in tally.outcomes.items() if count]
+    lines = [f"{tally.path}: {tally.rows + tally.bad.total()} rows: {', '.join(said)}, {tally.bad.total()} bad"]
+    lines += [f"{count} bad: {reason}; the first is row {tally.first[reason].number}: {tally.first[reason].why}"
               for reason, count in tally.bad.most_common()]
     if tally.recorded and tally.asked:
-        lines.append("  scores of the file and of the model are two rulers: a brand is not tested where they mix")
-    lines.append(f"  {mood} swings of mood, {len(incidents) - mood} of volume")
-    return "\n".join(lines)
+        lines.append("scores of the file and of the model are two rulers: a brand is not tested where they mix")
+    return lines
+
+
+def _unheard(settings: Settings, tally: Tally, reader: Reader) -> list[str]:
+    """Why there may be fewer swings than somebody hoped for."""
+    lines = [f"no row has the column {column}, which --map names" for column in sorted(reader.unseen)]
+    if not tally.brands:
+        file = settings.brands or "the demo's brands; --brands names another file"
+        return [*lines, f"no row is about a brand of {file}"]
+    known, of = len(tally.known), len(tally.brands)
+    return [*lines, f"{known} of {of} brand{' was' if of == 1 else 's were'} known well enough to see a swing: "
+                    "that takes 360 minutes with a vote in each"]
+
+
+def _swings(incidents: Sequence[Swing]) -> str:
+    """How many swings there were."""
+    gone = sum(swing.state is Step.WITHDRAWN for swing in incidents)
+    stand = [swing for swing in incidents if swing.state is not Step.WITHDRAWN]
+    volume = sum(is_volume(swing) for swing in stand)
+    copied = sum(swing.authenticity == COORDINATED for swing in stand)
+    mood = len(stand) - volume - copied
+    also = "".join(f", {count} {name}" for name, count in ((COORDINATED, copied), ("withdrawn", gone)) if count)
+    return f"{mood} swing{'s' * (mood != 1)} of mood{also}, {volume} of volume"
 
 
 def _table(incidents: Sequence[Swing], brands: Brands) -> None:
@@ -249,11 +283,13 @@ def row(swing: Swing, title: str) -> tuple[str, ...]:
     """One incident in cells, as HEAD names them."""
     minutes = f"{(swing.at_ms - swing.onset_ms) // 60_000} min"
     ended = {"": " so far" if swing.is_open else "", "over": ""}.get(swing.ended, f", {swing.ended}")
-    arrow = "▲" if swing.direction == "up" else "▼"
+    what = f"{'▲' if swing.direction == 'up' else '▼'} {swing.series}"
+    if swing.authenticity == COORDINATED:
+        what = COPIES
     # The first cause and the terms are told with the grounds.
     also = ", ".join(f"{cause.kind} {cause.name}".strip() + f" {cause.share:.0%}"
                      for cause in swing.causes[1:CAUSES] if cause.kind != "term")
     posts = f"see {', '.join(swing.exemplars)}" if swing.exemplars else ""
     return (f"{from_ms(swing.onset_ms):%Y-%m-%d %H:%M}", minutes + ended, title,
-            f"{arrow} {swing.series}, {severity(swing)}", figures(swing),
+            f"{what}, {severity(swing)}", figures(swing),
             "; ".join(filter(None, (*grounds(swing), also and f"also {also}", posts))))

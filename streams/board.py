@@ -246,7 +246,8 @@ def _severities(standing: Standing | None) -> list[tuple[str, str]]:
     """What is open, and how severe it is."""
     if standing is None:
         return []
-    of = (("down", standing.down), ("up", standing.up), ("volume", standing.volume))
+    of = (("down", standing.down), ("up", standing.up), (COORDINATED, standing.coordinated),
+          ("volume", standing.volume))
     return [(name, wording.SEVERITY[severity]) for name, severity in of if severity]
 
 
@@ -310,15 +311,13 @@ def _column_names(view: View, width: int) -> Text:
 
 def _brands(view: View, width: int, glyphs: Glyphs) -> list[list[Text]]:
     columns = _Columns.of(width, (b.title for b in view.brands))
-    copied = {s.brand for s in view.swings if s.is_open and s.authenticity == COORDINATED}
-    return [[_pulse(line, columns, glyphs, line.name in copied), _detail(line, glyphs, line.name in copied)]
-            for line in view.brands]
+    return [[_pulse(line, columns, glyphs), _detail(line, glyphs)] for line in view.brands]
 
 
-def _pulse(line: BrandLine, columns: _Columns, glyphs: Glyphs, is_copied: bool) -> Text:
+def _pulse(line: BrandLine, columns: _Columns, glyphs: Glyphs) -> Text:
     """The first line of a brand: whether it swings, title, mood, scale, curve, counts."""
     tone = _tone(line)
-    text = Text("", "bold").append(*_mark(line.standing, is_copied, glyphs))
+    text = Text("", "bold").append(*_mark(line.standing, glyphs))
     text.append(f" {set_cell_size(_plain(line.title), columns.title)}  ")
     text.append(f"{_mood(line.mood, glyphs):>5}  ", tone)
     text.append(scale(line, columns.scale, glyphs), "dim" if line.mood is None else tone)
@@ -329,14 +328,14 @@ def _pulse(line: BrandLine, columns: _Columns, glyphs: Glyphs, is_copied: bool) 
     return text
 
 
-def _mark(standing: Standing | None, is_copied: bool, glyphs: Glyphs) -> tuple[str, str]:
+def _mark(standing: Standing | None, glyphs: Glyphs) -> tuple[str, str]:
     """One cell that says what is open: mood before copies before volume."""
     names = [name for name, _ in _severities(standing)]
     if "down" in names:
         return glyphs.down, "red"
     if "up" in names:
         return glyphs.up, "green"
-    if is_copied:
+    if COORDINATED in names:
         return glyphs.copies, "yellow"
     return (glyphs.volume, "yellow") if names else (" ", "")
 
@@ -350,10 +349,10 @@ def _tone(line: BrandLine) -> str:
     return "not bold red" if line.upper is not None and line.upper < 0 else "not bold"
 
 
-def _detail(line: BrandLine, glyphs: Glyphs, is_copied: bool) -> Text:
+def _detail(line: BrandLine, glyphs: Glyphs) -> Text:
     """The second line of a brand: shares and trust, or why there is no mood."""
     text = Text("   ", "dim")
-    state = _state(line) if _needs_attention(line) or line.mood is None else _swing_state(line, glyphs, is_copied)
+    state = _state(line) if _needs_attention(line) or line.mood is None else _swing_state(line, glyphs)
     if line.mood is None:
         return text.append(state)
     shares = ((name, _share(share, glyphs)) for name, share in
@@ -361,7 +360,7 @@ def _detail(line: BrandLine, glyphs: Glyphs, is_copied: bool) -> Text:
     text.append("  ".join(f"{name}{share}" for name, share in shares))
     authors = glyphs.absent if line.authors is None else count(line.authors)
     text.append(f"   {authors:>5} authors   {_share(line.organic, glyphs).strip():>4} organic   ")
-    is_said = _needs_attention(line) or is_copied or bool(_severities(line.standing))
+    is_said = _needs_attention(line) or bool(_severities(line.standing))
     return text.append(state, "not dim bold" if is_said else "")
 
 
@@ -385,12 +384,10 @@ def _state(line: BrandLine) -> str:
     return f"{line.completeness:.0%} complete"
 
 
-def _swing_state(line: BrandLine, glyphs: Glyphs, is_copied: bool) -> str:
+def _swing_state(line: BrandLine, glyphs: Glyphs) -> str:
     """What swings, or how small a swing would be seen."""
-    marks = {"down": glyphs.down, "up": glyphs.up, "volume": glyphs.volume}
+    marks = {"down": glyphs.down, "up": glyphs.up, COORDINATED: f"{glyphs.copies} copies,", "volume": glyphs.volume}
     words = [f"{marks[name]} {word}" for name, word in _severities(line.standing)]
-    if is_copied:
-        words.append(f"{glyphs.copies} {COORDINATED}")
     if words or line.standing is None:
         return " ".join(words) or _state(line)
     if not line.standing.is_ready:

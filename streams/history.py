@@ -55,6 +55,7 @@ class Flaw(StrEnum):
     BAD_SCORE = "bad_score"
     BAD_LABEL = "bad_label"
     UNKNOWN_BRAND = "unknown_brand"
+    FUTURE = "future"
 
 
 class BadHistory(DenyutError):
@@ -116,12 +117,15 @@ Happening = Said | Gone | Ticked
 
 
 class Wanted(NamedTuple):
-    """What rows are read by: the source of those that name none, the sources and brands there are, and the key."""
+    """What rows are read by: the source of those that name none, the sources and brands there are, the key, and after
+    when nothing has arrived.
+    """
 
     source: str
     sources: frozenset[str]
     brands: frozenset[str]
     secret: bytes
+    latest_ms: int = LATEST_MS
 
 
 def columns(mapping: str) -> dict[str, str]:
@@ -138,7 +142,19 @@ def columns(mapping: str) -> dict[str, str]:
         if name not in known:
             raise BadSetting(f"--map {pair}: no field {name!r}{nearest(name, known)}; there are {', '.join(known)}")
         named[name] = column
+    _check_apart(named)
     return named
+
+
+def _check_apart(named: Mapping[str, str]) -> None:
+    """Raises `BadSetting` where two fields would read one column."""
+    of: dict[str, str] = {}
+    for name in (*named, *(name for name in _TYPES if name not in named)):
+        column = named.get(name, name)
+        other = of.setdefault(column, name)
+        if other != name:
+            raise BadSetting(f"--map {other}={column}: {name} is read from the column {column!r} too; "
+                             "expected a column for each field")
 
 
 # Opening.
@@ -201,9 +217,12 @@ class Reader:
                                        rename=dict(columns))
         self._people: dict[tuple[str, str], str] = {}
         self._last_ms = EARLIEST_MS
+        self.unseen = set(columns.values())  # mapped columns that no row has had
 
     def read(self, number: int, row: Row) -> Happening:
         """Raises `BadPost` or `BadHistory`."""
+        if self.unseen:
+            self.unseen -= row.keys()
         said = self._row(row)
         if said.tick is not None:
             return self._in_order(self._tick(number, said))
@@ -226,8 +245,11 @@ class Reader:
             raise BadPost(Reason.WRONG_TYPE, field) from None
 
     def _in_order(self, one: Happening) -> Happening:
+        if one.arrival_ms > self._wanted.latest_ms:  # and every row below it would be out of order
+            raise BadHistory(Flaw.FUTURE, "it is dated after today")
         if one.arrival_ms < self._last_ms:
-            raise BadHistory(Flaw.OUT_OF_ORDER, "it arrived before the row above it; sort the file by arrival")
+            raise BadHistory(Flaw.OUT_OF_ORDER, "its arrived_at (or created_at) is before that of the row above it; "
+                             "sort the file by it")
         self._last_ms = one.arrival_ms
         return one
 
@@ -264,6 +286,8 @@ class Reader:
         if said.rev is not None and not 0 <= said.rev <= MAX_REV:
             raise BadPost(Reason.WRONG_TYPE, "rev")
         author = None if said.author is None else str(said.author)
+        if score is not None:
+            _check_utf8(text, author, said.lang)
         # Without a text nothing tells two rows of one moment apart but that they are two rows.
         native = str(said.id) if said.id is not None else (
             f"row {number}" if text is None else f"{author or ''}\n{event_ms}\n{text}")
@@ -314,6 +338,16 @@ def _time(value: Any, field: str) -> int:
     return when_ms
 
 
+def _check_utf8(*words: str | None) -> None:
+    """A lone surrogate is what bytes that are no UTF-8 come through a table as."""
+    for word in words:
+        if word is not None and not word.isascii():
+            try:
+                word.encode()
+            except UnicodeEncodeError:
+                raise BadPost(Reason.NOT_UTF8) from None
+
+
 def _is_true(value: Any) -> bool:
     said = str(value).strip().lower()
     if said not in YES and said not in NO:
@@ -327,6 +361,8 @@ def _score(said: Any) -> tuple[int | None, int]:
     if label == LABELS[ABSTAINED]:
         return 0, ABSTAINED
     if said.score is None:
+        if label is not None:
+            raise BadHistory(Flaw.BAD_LABEL, "a label needs its score")
         return None, ABSTAINED
     if not (math.isfinite(said.score) and -1.0 <= said.score <= 1.0):
         raise BadHistory(Flaw.BAD_SCORE, "expected a number from -1 to 1")

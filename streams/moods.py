@@ -112,7 +112,7 @@ class MoodFile:
         try:
             self._writer: _Writer = (_CsvWriter if path.suffix == ".csv" else _ParquetWriter)(self._part)
         except OSError as error:
-            raise BadSetting(f"--mood {path}: {error.strerror}") from None
+            raise _unwritten(path, error) from None
 
     @staticmethod
     def check(path: Path) -> None:
@@ -126,17 +126,28 @@ class MoodFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._writer.close()
-        if error is None:
-            os.replace(self._part, self._path)
-        else:
+        try:
+            self._writer.close()
+            if error is None:
+                os.replace(self._part, self._path)
+        except OSError as failure:
+            if error is None:
+                raise _unwritten(self._path, failure) from None
+        finally:
             self._part.unlink(missing_ok=True)
 
     def take(self, line: Line) -> None:
         """Writes a line."""
         said = line.reading
-        self._writer.write((line.end_ms, said.brand, said.window, said.mentions, said.votes,
-                            said.mood, said.lower, said.upper))
+        try:
+            self._writer.write((line.end_ms, said.brand, said.window, said.mentions, said.votes,
+                                said.mood, said.lower, said.upper))
+        except OSError as error:
+            raise _unwritten(self._path, error) from None
+
+
+def _unwritten(path: Path, error: OSError) -> BadSetting:
+    return BadSetting(f"--mood {path}: {error.strerror or error}")
 
 
 Cells = tuple[int, str, str, int, int, float | None, float | None, float | None]

@@ -5,9 +5,9 @@
     {"tick": {"demo": 1577838000000}, "feed": "demo", "arrived_at": …}                       heard until then
     {"broken": true, "arrived_at": …}                                                        what was no post
 
-It is what `denyut backtest --source demo --on-error skip` reads, so a run can be gone through again without Kafka. Here
-is text, as it was sent, of people who do not exist: nothing but the demo writes one. Times of arrival never fall, as in
-the log.
+It is what `denyut backtest FILE --on-error skip` reads (each row names its source), so a run can be gone through again
+without Kafka. Here is text, as it was sent, of people who do not exist: nothing but the demo writes one. Times of
+arrival never fall, as in the log.
 Knows nothing of Kafka, brands or scores.
 """
 

@@ -2,12 +2,13 @@
 
     mood of the last hour with its 95 % interval
     ░░░ a swing from its onset to its end: orange down, blue up; hatched where copies or a few loud accounts speak
-    mentions of the last hour, below; grey where more was said than usual
+    mentions of the last hour, below; pink where more was said than usual
 
 Holds about two thousand points a brand, however long the history: a picture has no room for more.
 Knows nothing of how a mood or a swing came about.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ PANELS = 24
 MINUTE_MS = 60_000
 INK, FAINT, GRID = "#2b2b2b", "#8a8a8a", "#e4e4e4"
 MOOD = "#3a3a3a"
-COLOURS = {"down": "#d55e00", "up": "#0072b2"}  # Okabe and Ito 2008: told apart by every eye
+COLOURS = {"down": "#d55e00", "up": "#0072b2", "volume": "#cc79a7"}  # Okabe and Ito 2008: told apart by every eye
 HATCH = {"coordinated": "////", "amplified": "..", "organic": ""}
 ARROW = {"down": "▼", "up": "▲"}
 
@@ -69,10 +70,17 @@ def check(path: Path) -> None:
         raise BadSetting(f"--plot {path}: expected a name that ends in .png")
     if find_spec("matplotlib") is None:
         raise BadSetting(f"--plot {path}: pictures need the extra denyut[plot]: pip install 'denyut[plot]'")
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise BadSetting(f"--plot {path}: {path.parent} is no folder that can be written to")
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
 
 
 def draw(path: Path, curves: Curves, incidents: Sequence[Swing], titles: Mapping[str, str]) -> None:
-    """Writes the picture. `incidents`: the last step of each; `titles`: what people call a brand."""
+    """Writes the picture. `incidents`: the last step of each; `titles`: what people call a brand. Raises `BadSetting`.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -91,7 +99,19 @@ def draw(path: Path, curves: Curves, incidents: Sequence[Swing], titles: Mapping
             _panel(mood, volume, points, reach, titles.get(brand, brand))
             _mark(mood, volume, [swing for swing in incidents if swing.brand == brand])
         _frame(figure, len(brands), len(curves.of))
-        figure.savefig(path, format="png", metadata={"Software": "Denyut"})
+        _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    """The picture is there when it is whole; what was there is replaced."""
+    part = _part(path)
+    try:
+        figure.savefig(part, format="png", metadata={"Software": "Denyut"})
+        os.replace(part, path)
+    except OSError as error:
+        raise BadSetting(f"--plot {path}: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _shown(curves: Curves, incidents: Sequence[Swing]) -> list[str]:
@@ -103,10 +123,11 @@ def _shown(curves: Curves, incidents: Sequence[Swing]) -> list[str]:
 
 
 def _reach(curves: Curves) -> float:
-    """How far up and down all panels go: to hold all intervals but the widest, which are those of a beginning."""
-    ends = sorted(max(abs(point.lower), abs(point.upper)) for points in curves.of.values() for point in points
-                  if point.mood == point.mood)
-    return next((step for step in (0.25, 0.5) if not ends or ends[int(0.98 * (len(ends) - 1))] <= step), 1.0)
+    """How far up and down all panels go: to hold every mood, and all intervals but the widest, those of a beginning."""
+    said = [point for points in curves.of.values() for point in points if point.upper - point.lower < 1]
+    ends = sorted(max(abs(point.lower), abs(point.upper)) for point in said)
+    need = max([abs(point.mood) for point in said] + ends[int(0.98 * (len(ends) - 1)):][:1], default=0.0)
+    return next((step for step in (0.25, 0.5) if need <= step), 1.0)
 
 
 def _panel(mood: Any, volume: Any, points: Sequence[_Point], reach: float, title: str) -> None:
@@ -159,7 +180,7 @@ def _mark(mood: Any, volume: Any, incidents: Sequence[Swing]) -> None:
     for swing in incidents:
         begin, end = _when(swing.onset_ms), _when(max(swing.at_ms, swing.onset_ms + MINUTE_MS))
         if swing.series == "volume":
-            volume.axvspan(begin, end, color=FAINT, alpha=0.35, linewidth=0, zorder=1)
+            volume.axvspan(begin, end, color=COLOURS["volume"], alpha=0.35, linewidth=0, zorder=1)
             continue
         colour, word, gone = COLOURS[swing.direction], swing.authenticity, swing.state is Step.WITHDRAWN
         place += 1
@@ -183,7 +204,8 @@ def _frame(figure: Any, shown: int, brands: int) -> None:
                        Patch(facecolor=COLOURS["up"], alpha=0.3, label="swing up"),
                        Patch(facecolor="white", edgecolor=FAINT, hatch=HATCH["amplified"], label="amplified"),
                        Patch(facecolor="white", edgecolor=FAINT, hatch=HATCH["coordinated"], label="coordinated"),
-                       Patch(facecolor=FAINT, alpha=0.45, label="mentions, last hour")]
+                       Patch(facecolor=FAINT, alpha=0.45, label="mentions, last hour"),
+                       Patch(facecolor=COLOURS["volume"], alpha=0.35, label="more said than usual")]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False, fontsize=7.5)
     few = "" if shown == brands else f"; {shown} of {brands} brands"
     figure.suptitle(f"Mood from -1 to +1, mentions an hour; UTC{few}", x=0.005, ha="left", fontsize=8, color=FAINT)

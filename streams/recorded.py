@@ -8,11 +8,14 @@ The same posts give the same calls in the same order, so that a second run reads
 used them up, and only then asks the model. An entry is whole or it is none: one that was torn by a kill is cut off.
 That the model failed on some texts is written down once it has answered again: of a model that is dead, nothing is.
 A file that tells of other texts, or of another model, is refused.
-Numbers and digests of whole calls, never a text. Knows nothing of posts, brands or what scores add up to.
+Numbers and digests of whole calls, never a text. Yet the digest of a call that held one text alone, as calls around
+poison do, could be guessed by whoever has candidates: keep the file where the posts may be kept.
+Knows nothing of posts, brands or what scores add up to.
 """
 
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -39,12 +42,16 @@ class Recorded:
         self.spared = 0  # texts that the model was not asked for
         lead = _lead(name)
         try:
-            if not path.exists():
-                path.write_bytes(lead)
+            path.touch()
             self._file = path.open("r+b")
+            found = self._file.read(len(lead))
+            if lead.startswith(found) and found != lead:  # it is new, or a kill left no more of it
+                self._file.seek(0)
+                self._file.write(lead)
+                self._file.flush()
+                found = lead
         except OSError as error:
             raise BadSetting(f"--resume {path}: {error.strerror}") from None
-        found = self._file.read(len(lead))
         if found != lead:
             self._file.close()
             other = "of another model" if found.startswith(MAGIC) else "no file of recorded scores"
@@ -56,7 +63,8 @@ class Recorded:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written has been told of
+            self._file.close()
 
     @property
     def card(self) -> Card:
@@ -78,8 +86,12 @@ class Recorded:
             self._failed += _ENTRY.pack(0, digest, crc32(b""))
             raise
         said = b"".join(_SCORE.pack(score.negative, score.neutral, score.positive) for score in scores)
-        self._file.write(self._failed + _ENTRY.pack(len(texts), digest, crc32(said)) + said)
-        self._file.flush()
+        try:
+            self._file.write(self._failed + _ENTRY.pack(len(texts), digest, crc32(said)) + said)
+            self._file.flush()
+        except OSError as error:
+            # As what no text is to blame for: whoever halves batches around poison lets it pass.
+            raise NoModel(f"--resume {self._path}: {error.strerror}") from None
         self._failed = b""
         return scores
 
@@ -92,7 +104,6 @@ class Recorded:
             said = self._file.read(_SCORE.size * length)
             if len(said) == _SCORE.size * length and crc32(said) == crc:
                 if of != digest or length not in (0, count):
-                    # As what no text is to blame for: whoever halves batches around poison lets it pass.
                     raise NoModel(f"--resume {self._path}: it was written for other posts, another brand file or "
                                   "other settings; name another file, or remove this one")
                 if not length:
@@ -113,7 +124,7 @@ def _lead(name: str) -> bytes:
 
 
 def _digest(texts: Sequence[str]) -> bytes:
-    """Tells calls apart. Of many texts at once: it says nothing of any one of them."""
+    """Tells calls apart. Of many texts at once, it says nothing of any one; of one text, it can be guessed."""
     digest = blake2b(digest_size=16)
     for text in texts:
         said = text.encode("utf-8", "surrogatepass")

@@ -26,6 +26,7 @@ from streams.heart.incident import Step, Swing
 from streams.heart.intake import UNKNOWN_LANG, Batch, Intake, Judge, Limits, Record, Scored
 from streams.heart.pane import UNIT, end_ms, pane_of
 from streams.heart.post import Kind, encode, id64, near_duplicate
+from streams.heart.settled import Settled
 from streams.heart.tracker import Times, Tracker
 from streams.heart.watermark import GUARD_MS
 from streams.history import Flawed, Gone, Happening, Said
@@ -75,7 +76,9 @@ class Tally:
     rows: int = 0
     recorded: int = 0  # mentions that bore their score
     asked: int = 0  # mentions that the model was asked for, or that it abstained from
-    outcomes: Counter[str] = field(default_factory=Counter)  # late, early, unmatched, removals, ticks
+    outcomes: Counter[str] = field(default_factory=Counter)  # of rows and mentions: late, duplicates, removals, …
+    brands: set[str] = field(default_factory=set)  # those with a mention
+    known: set[str] = field(default_factory=set)  # those of them that ever were known well enough to see a swing
     bad: Counter[str] = field(default_factory=Counter)  # reason -> rows
     first: dict[str, Flawed] = field(default_factory=dict)  # reason -> the first of them
 
@@ -247,6 +250,7 @@ class Group:
         return done.frames[0]
 
     def _poison(self, number: int) -> None:
+        self._tally.rows -= 1  # it was taken for a good one
         self._tally.note(Flawed(number, str(Reason.POISON), "the model fails on this text, and on this alone"))
 
 
@@ -325,27 +329,27 @@ class Rerun:
     def _settle(self) -> Iterator[Swing]:
         settled = self.tracker.settle()
         self._harvest(self.tracker, settled.changed)
+        self._count(settled)
         for swing in settled.swings:
             yield swing
             if swing.state is Step.OPENED:
                 yield from self._explained(swing)
 
+    def _count(self, settled: Settled) -> None:
+        counts, tally = settled.counts, self.tally
+        tally.outcomes.update(duplicates=counts.duplicate, superseded=counts.superseded, removed=counts.removed)
+        tally.brands |= settled.changed
+        if len(tally.known) < len(tally.brands):
+            tally.known.update(name for name, standing in self.tracker.standing().items() if standing.is_ready)
+
     def _explained(self, swing: Swing) -> Iterator[Swing]:
         """The swing with its terms and exemplars, if any of its posts have a text that is at hand."""
         asked = self.tracker.evidence(swing)
         if any(voice.offset in self._texts for voice in asked.now):
-            yield explain(swing, asked, self._text, self._names(swing.brand))
+            yield explain(swing, asked, self._text, self._rules.brands.called(swing.brand))
 
     def _text(self, voice: Voice) -> tuple[str, str] | None:
         return self._texts.get(voice.offset)
-
-    def _names(self, brand: str) -> list[str]:
-        """By what a brand is called, which explains nothing."""
-        said = [brand]
-        for rule in self._rules.brands.file.brand:
-            if rule.name == brand:
-                said += [rule.title, *rule.any, *rule.all, *(word for near in rule.near for word in near[:2])]
-        return said
 
     def _remember(self, group: Group) -> None:
         self._texts |= group.texts

@@ -81,6 +81,7 @@ class Page:
 
         return Standing(
             down=severity("swing", direction="down"), up=severity("swing", direction="up"), volume=severity("volume"),
+            coordinated=severity("coordinated"),
             is_ready=bool(self.get("denyut_swing_ready", brand=brand)),
             smallest=self.get("denyut_smallest_visible_swing", brand=brand))
 

@@ -50,7 +50,7 @@ class Incidents:
 
     @staticmethod
     def _whole(steps: dict[int, Swing]) -> Swing:
-        """The highest step, with what only the explaining step knows."""
+        """The highest step; terms, exemplars and causes are those of the explained step unless it brings its own."""
         last = steps[max(steps)]
         explained = next((step for step in steps.values() if step.state is Step.EXPLAINED), last)
         return msgspec.structs.replace(

@@ -3,10 +3,14 @@
 import csv
 import gzip
 import json
+import os
+import pty
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from importlib.resources import files
 from itertools import islice
@@ -21,24 +25,28 @@ from hypothesis import strategies as st
 import models
 from models.lang import Languages
 from models.score import Card
+from streams import backtest as edge
 from streams import plot, rerun
 from streams.backtest import Wish, run
 from streams.cli import main
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
 from streams.heart.incident import Step, Swing, decode
-from streams.heart.intake import Judged, Limits
+from streams.heart.intake import Judged, Limits, Scored
 from streams.heart.intake import Record as PostRecord
 from streams.heart.post import Post, encode, from_ms, post_key, pseudonym
-from streams.history import Reader, Wanted, happenings, open_history
+from streams.heart.tracker import Times
+from streams.history import Flawed, Reader, Wanted, happenings, open_history
 from streams.moods import Line
 from streams.notebook import Notebook
 from streams.recount import Mention, Recount, figures
 from streams.settings import DEMO_SECRET, Settings
 from streams.sources.public import Public
+from tests.incidents import swing
 from tests.scorers import RuleScorer, rule
 
-T0_MS = 1_795_608_000_000  # 2026-11-25T12:00:00Z
+T0_MS = 1_577_880_000_000  # 2020-01-01T12:00:00Z
+FUTURE_MS = 4_070_908_800_000  # 2099-01-01
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 BRANDS = """
 number = 1
@@ -173,7 +181,7 @@ def test_a_line_stands_for_every_minute_in_which_a_brand_is_heard_of(tmp_path: P
                                                                          T0_MS + 3 * HOUR_MS}]
     lines = [line for line in moods_of(write(tmp_path / "posts.jsonl", rows)) if line["brand"] == "teh"]
     assert [sum(line["window"] == window for line in lines) for window in ("5m", "1h")] == [5, 60]
-    assert lines[0]["time"] == "2026-11-25T12:01:00Z"
+    assert lines[0]["time"] == "2020-01-01T12:01:00Z"
     assert {(line["mentions"], line["mood"]) for line in lines} == {("1", "0.500000")}
 
 
@@ -201,12 +209,15 @@ def test_a_mood_file_is_the_same_as_a_table_and_as_parquet(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("row", "why"), [
-    ({"created_at": None}, "missing_field: created_at"), ({"created_at": "2026-11-25"}, "bad_time: no time zone"),
+    ({"created_at": None}, "missing_field: created_at"), ({"created_at": "2020-01-01"}, "bad_time: no time zone"),
     ({"created_at": "yesterday"}, "bad_time: neither"), ({"created_at": 12}, "bad_time: out of range"),
-    ({"arrived_at": "noon"}, "bad_time: neither"), ({"created_at": T0_MS - 1}, "out_of_order: it arrived before"),
+    ({"arrived_at": "noon"}, "bad_time: neither"), ({"created_at": T0_MS - 1}, "out_of_order: its arrived_at"),
     ({"score": "nan"}, "bad_score: "), ({"score": 1.01}, "bad_score: expected"),
     ({"score": "very"}, "bad_score: no number"), ({"score": True}, "bad_score: no number"),
-    ({"label": "angry"}, "bad_label: expected one of negative"), ({"brand": "kopy"}, "unknown_brand: not in the"),
+    ({"label": "angry"}, "bad_label: expected one of negative"),
+    ({"label": "positive", "score": None}, "bad_label: a label needs its score"),
+    ({"created_at": FUTURE_MS}, "future: it is dated after today"), ({"arrived_at": FUTURE_MS}, "future: it is dated"),
+    ({"brand": "kopy"}, "unknown_brand: not in the"),
     ({"brand": None, "text": None}, "missing_field: brand, or a text"), ({"source": "x"}, "unknown_source"),
     ({"score": None, "text": None}, "missing_field: text"), ({"score": None, "text": " "}, "bad_text"),
     ({"rev": -1}, "wrong_type: rev"), ({"text": ["secret"]}, "wrong_type: text"), ({"id": {}}, "wrong_type: id"),
@@ -247,6 +258,8 @@ def test_lines_that_are_no_rows_are_counted_too(tmp_path: Path) -> None:
     ("parquet", {"brand": "kopi", "time": 1}, (), "no column 'created_at'"),
     ("jsonl", {"text": "kopi"}, ("--map", "scor=x"), "did you mean"),
     ("jsonl", {"text": "kopi"}, ("--map", "score=a,score=b"), "each field once"),
+    ("jsonl", {"text": "kopi"}, ("--map", "author=source"), "source is read from the column 'source' too"),
+    ("jsonl", {"text": "kopi"}, ("--map", "author=a,lang=a"), "lang is read from the column 'a' too"),
     ("jsonl", {"text": "kopi"}, ("--source", "fiel"), "DENYUT_SOURCES"),
     ("jsonl", {"text": "kopi"}, ("--mood", "mood.txt"), "ends in .csv or .parquet"),
     ("jsonl", {"text": "kopi"}, ("--plot", "mood.pdf"), "ends in .png"), ("txt", {}, (), "ends in .jsonl"),
@@ -333,6 +346,8 @@ def test_a_label_is_what_the_file_says_or_a_third_of_the_scale(tmp_path: Path, r
 
 
 _values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.lists(st.text())
+_characters = st.characters(codec=None) | st.just("\udc80")
+_words = st.integers() | st.text(_characters, max_size=8)
 _names = ("id", "text", "created_at", "author", "rev", "removed", "score", "label", "brand", "arrived_at", "source",
           "tick", "feed", "kind", "lang")
 
@@ -340,6 +355,21 @@ _names = ("id", "text", "created_at", "author", "rev", "removed", "score", "labe
 @given(st.dictionaries(st.sampled_from(_names), _values))
 def test_no_row_stops_the_reading(row: Row) -> None:
     """Any types in any column: something that happened, or a reason."""
+    _gone_through(row)
+
+
+@given(st.fixed_dictionaries(
+    {"created_at": st.integers(T0_MS, T0_MS + 1_000), "text": st.text(_characters, min_size=1) | st.just("kopi enak"),
+     "score": st.none() | st.floats(-1, 1)},
+    optional={"id": _words, "author": _words, "lang": _words, "kind": _words, "rev": st.integers(0), "brand":
+              st.just("kopi"), "label": st.sampled_from(["positive", "abstained"])}))
+def test_what_is_nearly_a_post_stops_nothing(row: Row) -> None:
+    """Whatever stands in its texts, lone surrogates included: it is refused, or it can be counted."""
+    _gone_through(row)
+
+
+def _gone_through(row: Row) -> None:
+    """The row, as it is read and as it is counted."""
     class Rows:
         share = 0.0
 
@@ -349,7 +379,30 @@ def test_no_row_stops_the_reading(row: Row) -> None:
         def close(self) -> None: ...
 
     wanted = Wanted("file", frozenset({"file"}), frozenset({"kopi"}), DEMO_SECRET)
-    assert len(list(happenings(Path("x"), Rows(), Reader({}, wanted)))) == 1
+    one, = happenings(Path("x"), Rows(), Reader({}, wanted))
+    if not isinstance(one, Flawed):
+        rules = rerun.Rules(Brands.parse(BRANDS), frozenset({"file"}), Limits())
+        tally = rerun.Tally(Path("x"))
+        assert not list(rerun.Rerun(rules, Times(), _Calm(), tally).play([one]))
+        assert tally.rows == 1
+
+
+class _Calm:
+    """Who finds every text neutral, and every language known."""
+
+    name = "calm"
+
+    def judge(self, _: str, declared: str | None) -> Judged:
+        """Known."""
+        return Judged(declared or "id", True)
+
+    def language(self, _: str, declared: str | None) -> str:
+        """What is declared."""
+        return declared or "id"
+
+    def ask(self, texts: Sequence[str]) -> list[Scored | None]:
+        """Neutral, once for each text."""
+        return [Scored(0.0, 1) for text in texts if text.encode()]
 
 
 # The swings.
@@ -388,8 +441,8 @@ def test_a_planted_swing_is_found_and_explained(tmp_path: Path, planted: list[Ro
     assert "refund" in [term.term for term in mood[1].terms]
     assert mood[1].exemplars
     table = backtest(tmp_path / "posts.jsonl")
-    assert re.search(r"2026-11-25 (18|19):\d\d.*kopi.*▼ mood", table.stdout)
-    assert "1 swings of mood" in table.stderr
+    assert re.search(r"2020-01-01 (18|19):\d\d.*kopi.*▼ mood", table.stdout)
+    assert "1 swing of mood" in table.stderr
 
 
 def test_how_rows_are_grouped_changes_no_step(
@@ -454,7 +507,8 @@ def test_a_text_on_which_the_model_fails_is_a_bad_row(tmp_path: Path, monkeypatc
     posts = write(tmp_path / "posts.jsonl", rows)
     assert "row 8: the model fails on this text" in backtest(posts).stderr
     said = backtest(posts, "--on-error", "skip").stderr
-    assert ("19 scored by rule@" in said, "1 bad: poison; the first is row 8" in said) == (True, True)
+    assert "20 rows: 0 mentions with a score, 19 scored by rule@" in said
+    assert "1 bad: poison; the first is row 8" in said
 
 
 def test_a_failure_is_recorded_as_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -537,6 +591,104 @@ def test_a_record_of_something_else_is_refused(tmp_path: Path, scorer: RuleScore
     assert "no file of recorded scores" in backtest(posts, "--resume", state).stderr
 
 
+# What it tells.
+
+
+def test_steps_go_where_they_are_sent_while_the_bar_lives(tmp_path: Path, planted: list[Row]) -> None:
+    """Standard error is a terminal and standard output a file, as with `> out.jsonl`: every step is in the file."""
+    posts = write(tmp_path / "posts.jsonl", planted)
+    ours, theirs = pty.openpty()
+    with (tmp_path / "out.jsonl").open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", "backtest", str(posts), "--json", "--brands",
+             str(tmp_path / "brands.toml")], stdout=out, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError), open(ours, "rb", buffering=0) as terminal:
+        while some := terminal.read(4096):
+            shown += some
+    assert process.wait() == 0
+    assert b"posts.jsonl" in shown
+    assert [decode(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()] == steps_of(posts)
+
+
+@pytest.mark.parametrize("options", [
+    ("--mood", "posts.csv"), ("--resume", "posts.csv"), ("--resume", "brands.toml"), ("--mood", "./x/../posts.csv"),
+    ("--mood", "a.csv", "--resume", "a.csv")])
+def test_no_file_is_written_over(tmp_path: Path, options: Sequence[str]) -> None:
+    """What is read and what is written are different files, whatever they are called."""
+    (tmp_path / "x").mkdir()
+    posts = write(tmp_path / "posts.csv", [{"brand": "kopi", "score": 0, "created_at": T0_MS}])
+    before = posts.read_bytes()
+    said = backtest(posts, *(one if one.startswith("--") else tmp_path / one for one in options))
+    assert (said.exit_code, f"{options[-2]} " in said.stderr, "it would overwrite" in said.stderr) == (2, True, True)
+    assert posts.read_bytes() == before
+    assert (tmp_path / "brands.toml").read_text() == BRANDS
+
+
+def test_a_row_of_the_future_leaves_the_others_in_order(tmp_path: Path) -> None:
+    """One wrong clock is one bad row."""
+    row = {"brand": "kopi", "score": 0.5}
+    times = (T0_MS, FUTURE_MS, T0_MS + 1_000)
+    posts = write(tmp_path / "posts.jsonl", [{**row, "created_at": at} for at in times])
+    said = backtest(posts, "--on-error", "skip").stderr
+    assert ("2 mentions with a score" in said, "1 bad\n" in said) == (True, True)
+
+
+def test_what_became_of_the_rows_is_told(tmp_path: Path) -> None:
+    """Repeats, edits and removals, each by its count; of the model nothing where it was not asked."""
+    row = {"brand": "kopi", "score": 0.5, "created_at": T0_MS, "id": "1"}
+    rows = [row, row, {**row, "rev": 1}, {"id": "1", "removed": True, "arrived_at": T0_MS + 1}]
+    said = backtest(write(tmp_path / "posts.jsonl", rows)).stderr
+    assert "4 rows: 3 mentions with a score, 1 removals" in said
+    assert "scored by" not in said
+    assert sum(int(count) for count in re.findall(r"(\d+) (?:duplicates|superseded|removed)", said)) == 3, said
+
+
+def test_why_there_is_no_swing_is_told(tmp_path: Path, planted: list[Row]) -> None:
+    """How many brands were known well enough; that no row is about any; and a column that no row had."""
+    said = backtest(write(tmp_path / "short.jsonl", planted[:100])).stderr
+    assert "0 of 2 brands were known well enough to see a swing: that takes 360 minutes with a vote in each" in said
+    assert "2 of 2 brands were known well enough" in backtest(write(tmp_path / "long.jsonl", planted)).stderr
+    air = write(tmp_path / "air.jsonl", [{"text": "air", "score": 0.5, "created_at": T0_MS}])
+    said = backtest(air, "--map", "author=who").stderr
+    assert f"no row is about a brand of {tmp_path / 'brands.toml'}" in said
+    assert "no row has the column who, which --map names" in said
+
+
+def test_a_coordinated_swing_is_called_copies() -> None:
+    """As on the board; it counts apart from swings of mood, as one that was withdrawn does."""
+    copied = swing(authenticity="coordinated", severity=3)
+    assert edge.row(copied, "Kopi")[3] == "≡ copies, severe"
+    found = [copied, swing(), swing(state=Step.WITHDRAWN), swing(series="volume")]
+    assert edge._swings(found) == "1 swing of mood, 1 coordinated, 1 withdrawn, 1 of volume"
+
+
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
+    """Whatever could not be written, and nothing half is left."""
+    pytest.importorskip("matplotlib")
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no full disk at hand")
+    posts = write(tmp_path / "posts.jsonl", [{"brand": "kopi", "score": 0, "created_at": T0_MS}])
+    for option, name in (("--mood", "mood.csv"), ("--plot", "mood.png")):
+        (tmp_path / f"{name}.part").symlink_to(full)
+        said = backtest(posts, option, tmp_path / name)
+        assert (said.exit_code, f"{option} {tmp_path / name}: No space left" in said.stderr) == (2, True), said.stderr
+        assert not (tmp_path / name).exists()
+
+
+def test_an_empty_record_is_a_new_one(tmp_path: Path, scorer: RuleScorer) -> None:
+    """As a kill right after its beginning leaves it."""
+    posts, state = write(tmp_path / "posts.jsonl", _texts(20)), tmp_path / "state"
+    for left in (b"", b"DYS"):
+        state.write_bytes(left)
+        assert backtest(posts, "--resume", state).exit_code == 0
+        asked = len(scorer.calls)
+        assert backtest(posts, "--resume", state).exit_code == 0
+        assert len(scorer.calls) == asked
+
+
 # The picture.
 
 
@@ -567,6 +719,24 @@ def test_without_its_extra_a_picture_says_which(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(plot, "find_spec", lambda _: None)
     with pytest.raises(BadSetting, match=r"denyut\[plot\]"):
         plot.check(tmp_path / "mood.png")
+
+
+def test_a_picture_that_has_no_place_is_refused_at_once(tmp_path: Path) -> None:
+    """Before the history is read, not after it."""
+    pytest.importorskip("matplotlib")
+    with pytest.raises(BadSetting, match=r"--plot .* is no folder"):
+        plot.check(tmp_path / "nowhere" / "mood.png")
+
+
+def test_a_picture_holds_every_mood() -> None:
+    """The few widest intervals may be cut, a mood may not."""
+    curves = plot.Curves()
+    curves.of["kopi"] = [plot._Point(minute, 0.1, 0.0, 0.2, 9) for minute in range(99)]
+    assert plot._reach(curves) == 0.25
+    curves.of["kopi"].append(plot._Point(99, 0.1, -0.9, 0.9, 1))
+    assert plot._reach(curves) == 0.25
+    curves.of["teh"] = [plot._Point(99, -0.4, -0.9, 0.1, 1)]
+    assert plot._reach(curves) == 0.5
 
 
 def test_a_mood_file_is_whole_or_it_is_not_there(tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ def swinging(*swings: Swing) -> View:
         own = [one for one in swings if one.brand == line.name and one.is_open]
         down = max((one.severity for one in own if one.series == "mood" and one.authenticity == "organic"), default=0)
         volume = max((one.severity for one in own if one.series == "volume"), default=0)
+        copied = max((one.severity for one in own if one.authenticity == "coordinated"), default=0)
         return replace(line, completeness=None if line.mood is None else 1.0,
-                       standing=WARM._replace(down=down, volume=volume))
+                       standing=WARM._replace(down=down, volume=volume, coordinated=copied))
 
     return replace(VIEW, brands=tuple(map(of, VIEW.brands)), swings=swings, now_ms=ONSET_MS + 22 * 60_000)
 
@@ -279,7 +280,7 @@ def test_a_campaign_is_no_swing_of_its_brand() -> None:
     """Coordinated: a mark of its own, the word, and how much of it is authentic; the mood is not said to fall."""
     first, second = lines_of("Kopi Lumora", swinging(COPIED))
     assert first.startswith("≡ Kopi Lumora")
-    assert second.rstrip().endswith("≡ coordinated")
+    assert second.rstrip().endswith("≡ copies, serious")
     _, course, grounds = panel(swinging(COPIED))
     assert course.startswith(" ≡ Kopi Lumora")
     assert "coordinated (12% authentic)" in grounds

@@ -49,7 +49,7 @@ def test_standings_come_back_from_the_page() -> None:
     now_ms = 1_000
     figures = Figures(session_s=10.0, now=lambda: 0.0)
     figures.heard()
-    standing = Standing(down=3, up=0, volume=1, is_ready=True, smallest=0.23)
+    standing = Standing(down=3, up=0, volume=1, coordinated=2, is_ready=True, smallest=0.23)
     shown = tuple(reading(window, 0.0) for window in WINDOWS)
     figures.show({0: Shown({"kopi": shown}, now_ms, now_ms, {"kopi": standing})})
     registry = CollectorRegistry()

@@ -1,13 +1,16 @@
 """Chance: how often a swing as sure as this one comes by chance, and how far off an onset is.
 
 Counted on made-up publics (`python -m tests.sim --full --write`): false alarms of the detector at each threshold where
-nothing happens, in so many brand-weeks, for a calm mood and for a restless one. What was never seen is not said: where
-no alarm fell, the rate is only bounded (3 events would have been seen with 95 %).
+nothing happens, in so many brand-weeks, for a calm mood and for a restless one. What was hardly seen is not said: below
+three alarms the rate is only bounded by three (of which one at least would have been seen with 95 %).
 Knows nothing of how a swing is found.
 """
 
 from bisect import bisect_right
 from typing import NamedTuple
+
+
+FEW = 3  # alarms: fewer are a bound and no rate
 
 
 class Null(NamedTuple):
@@ -19,10 +22,10 @@ class Null(NamedTuple):
 
 
 # Written by `python -m tests.sim --full --write`.
-ONSET_MINUTES = (-22, 3)  # of the true onset about the one that is told, nine in ten
+ONSET_MINUTES = (-14, 3)  # of the true onset about the one that is told, nine in ten
 NULLS = (
-    Null(0.012, 288, ((4.5, 8), (5, 2))),
-    Null(0.09, 288, ((4.5, 14), (5, 0))),
+    Null(0.020, 576, ((3.5, 689), (4, 97), (4.5, 10), (4.75, 1), (5, 0), (5.5, 0), (6, 0))),
+    Null(0.039, 576, ((3.5, 961), (4, 159), (4.5, 12), (4.75, 4), (5, 2), (5.5, 1), (6, 0))),
 )
 # Until here.
 
@@ -39,4 +42,4 @@ def by_chance(z: float, weather: float) -> tuple[float, bool]:
     null = min(NULLS, key=lambda one: abs(one.weather - weather))
     place = max(bisect_right([threshold for threshold, _ in null.alarms], abs(z)) - 1, 0)
     alarms = null.alarms[place][1]
-    return (null.weeks / alarms, False) if alarms else (null.weeks / 3.0, True)
+    return (null.weeks / alarms, False) if alarms >= FEW else (null.weeks / FEW, True)
