@@ -462,8 +462,9 @@ def misheard(pulse: Pulse, recount: Recount, read: list[Record], of: Callable[[T
     wrong = [f"minute {number}: want {want.get(number)}, told {got.get(number)}" for number in sorted(want | got)
              if want.get(number) != got.get(number)]
     for ear in pulse.ears:
-        numbers = list(ear.told)
-        if numbers and numbers != list(range(numbers[0], closed)):
+        numbers = list(ear.told)  # from the first that was spoken in, one after the other
+        first = next((number for number, brands in ear.told.items() if brands), closed)
+        if [number for number in numbers if number >= first] != list(range(first, closed)):
             wrong.append(f"minutes to {closed} have closed, told were {numbers}")
     for at, ear in pulse.before:
         for number, brands in ear.told.items():

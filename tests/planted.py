@@ -1,10 +1,11 @@
-"""Planted faults: one-edit bugs in the rules of time and counting, each of which the driver must notice.
+"""Planted faults: one-edit bugs in the rules of the heart, each of which its judge must notice.
 
-    python -m tests.planted            prints for every fault the first seed that shows it
+    python -m tests.planted [WORD]     prints for every fault (whose rule or file has the word) who notices it, and how
 
-A fault is an edit of one file of the heart, made in a copy. `seed` is where the driver begins to look.
+A fault is an edit of one file of the heart, made in a copy. Its judge is the driver, or some of the quick tests.
 """
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -15,15 +16,27 @@ from shutil import copy2, copytree, ignore_patterns
 ROOT = Path(__file__).parent.parent
 
 
+DRIVER = ""
+MINUTE = "tests/test_minute.py"
+TWINS = "tests/test_swing.py -k 'everything_jumps or becomes_normal'"
+STEPS = "tests/test_steps.py"
+USUAL = "tests/test_steps.py -k 'usual or learned or window_s or complete'"
+VOLUME = "tests/test_volume.py"
+
+
 @dataclass(frozen=True)
 class Fault:
-    """One edit: in `file`, `good` becomes `bad`; the rule that it breaks; and a seed that shows it."""
+    """One edit: in `file`, `good` becomes `bad`; the rule that it breaks.
+
+    `judge`: what notices it: the driver, from `seed` on, or pytest with these words.
+    """
 
     rule: str
     file: str
     good: str
     bad: str
     seed: int = 0
+    judge: str = DRIVER
 
 
 FAULTS = (
@@ -45,10 +58,10 @@ FAULTS = (
     Fault("the watermark is the lowest mark", "watermark", "lowest = min(self.marks.values()) - GUARD_MS",
           "lowest = max(self.marks.values()) - GUARD_MS"),
     Fault("the watermark waits for every partition", "watermark",
-          "if not self._silent:", "if self.marks:"),
+          "if not self._silent:", "if self.marks:", seed=85),
     Fault("the watermark is guarded against clocks that step back", "watermark", "GUARD_MS = 2_000", "GUARD_MS = 0"),
     Fault("marks never fall", "watermark", "max(mark.mark_ms, self.marks.get(mark.partition, mark.mark_ms))",
-          "mark.mark_ms"),
+          "mark.mark_ms", seed=28),
     Fault("a floor reaches rows whose pane end + grace it precedes, no others", "facts",
           'held = self._held[self._held["arrival"] < before_ms]', "held = self._held"),
     Fault("a floor reaches back no more than one grace", "facts",
@@ -95,11 +108,117 @@ FAULTS = (
           "np.repeat((2 * total + count) // (2 * count), count)", "np.repeat(total, count)"),
     Fault("abstentions do not vote", "ballot", "left = order[(is_scored(rows) & ~said", "left = order[(~said"),
     Fault("sealed sums are kept by the minute", "pane", "add([self._minutes.get(minute, NOTHING), sums])", "sums"),
+    # What the detector is told of a minute.
+    Fault("on time is what arrived before the pane's end + delay", "facts",
+          'rows = self.rows[self.rows["arrival"] < before_ms]', "rows = self.rows"),
+    Fault("what arrives at the very end of the delay is not on time", "facts", 'self.rows["arrival"] < before_ms',
+          'self.rows["arrival"] <= before_ms'),
+    Fault("of what was on time the winner counts, and nothing else", "facts",
+          'rows = rows[_starts(rows, "id", "brand", "event")]', "rows = rows[:]", judge=MINUTE),
+    Fault("a floor that came after the delay touches no minute", "facts",
+          "before_ms = min(before_ms, end_ms(self.pane) + grace_ms)", "before_ms = end_ms(self.pane) + grace_ms"),
+    Fault("in a minute too a floor reaches back no more than one grace", "facts",
+          'rows["arrival"] - grace_ms, before_ms)])', 'rows["arrival"] - 9 * grace_ms, before_ms)])', judge=MINUTE),
+    Fault("who has voted in a minute is remembered", "minute", "voted.add(keys_of(rows[votes]))",
+          "voted.add(keys_of(rows[votes & False]))"),
+    Fault("who voted late has not voted on time", "tracker", "for pane in panes], FACT), self._voted_on_time)",
+          "for pane in panes], FACT), self._voted)"),
+    Fault("votes of a minute are remembered to the end of their hour", "tracker",
+          "self._voted_on_time.forget(panes.stop)", "self._voted_on_time.forget(panes.stop + 300)"),
+    Fault("a minute is told when its last pane closes", "tracker", "self._tell_until(pane + 1)",
+          "self._tell_until(pane + MINUTE)"),
+    Fault("no minute is left out", "tracker", "                self._minute += 1\n",
+          "                self._minute += 2\n"),
+    Fault("a silence ends where something is said", "tracker",
+          "min((pane for pane in self._slices if pane >= self._minute * MINUTE), default=after)", "after"),
+    Fault("the first minute is the first that was spoken in", "tracker", "self._minute = min(first, after) // MINUTE",
+          "self._minute = after // MINUTE"),
+    Fault("abstentions are mentions of a minute", "minute", "np.ones(len(rows), np.int64)", "scored"),
+    Fault("abstentions are no posts of a segment", "minute", "some = rows[scored]",
+          "some, scored = rows, scored | True"),
+    Fault("cubes are cubes", "minute", "value**2, value**3,", "value**2, value**2,"),
+    # The detector.
+    Fault("a swing fires on two minutes in a row", "swing", '(of["run"] >= knobs.persistence)',
+          '(of["run"] > knobs.persistence)', judge=TWINS),
+    Fault("what the baseline has not yet seen of a swing, it never sees", "swing",
+          "np.arange(minute - self.knobs.lag, minute + 1)", "np.arange(minute - self.knobs.lag + 2, minute + 1)",
+          judge=TWINS),
+    Fault("a move must show in the next shorter window", "swing", "knobs.recency * np.abs(", "0 * np.abs(",
+          judge=TWINS),
+    Fault("weather is winsorised at three of its own", "swing", "9 * stats.variance", "99 * stats.variance",
+          judge=TWINS),
+    Fault("gusts are winsorised at three of their own", "swing", "9 * (sampling + contrast.rest)",
+          "99 * (sampling + contrast.rest)", judge=TWINS),
+    Fault("where little is seen the prior comes back", "swing", "np.maximum(knobs.variance_weight - v0, 0.0)",
+          "np.maximum(knobs.variance_weight - v0, 0.0) * 0", judge=TWINS),
+    Fault("a swing is watched for a quarter of an hour at least", "swing",
+          'max(int(self._of["fired_by"][at]), self._view)', 'int(self._of["fired_by"][at])', judge=TWINS),
+    Fault("a swing that fired by contrast is followed by it", "swing", 'if not of["is_contrast"][at]:', "if at >= 0:",
+          judge=TWINS),
+    Fault("a contrast agrees with the level", "swing", "& (np.sign(contrast.d) == np.sign(stats.d))", "", judge=TWINS),
+    Fault("the return to normal is no contrast", "swing", "agrees = eligible & free &", "agrees = eligible &",
+          judge=TWINS),
+    Fault("after a swing a window is silent while it holds a part of it", "swing",
+          "since >= np.maximum(self._windows, knobs.cooldown)", "since >= knobs.cooldown", judge=TWINS),
+    Fault("what has gone low is over, however old", "swing", '"over" if is_low else "new normal"',
+          '"over" if is_low and of["age"][at] < knobs.new_normal else "new normal"', judge=TWINS),
+    Fault("what lasts half a day is the new normal", "swing", 'if kind == "new normal":', 'if kind == "":',
+          judge=TWINS),
+    Fault("the jump between two rulers is not learned", "swing", 'self._of["clean"][series] = False',
+          'self._of["clean"][series] &= True', judge=TWINS),
+    Fault("what a sick source leaves is not said", "swing", "sums = np.where(tested[:, None], sums, 0)", "",
+          judge=TWINS),
+    Fault("two hours after another ruler their mean is the level", "swing",
+          'for at in np.flatnonzero(of["hushed"] == minute).tolist():', "for at in list[int]():", judge=TWINS),
+    # What the watch makes of it.
+    Fault("many voices make a swing more severe", "watch", "+ (reach >= FAR)", "", judge=STEPS),
+    Fault("few votes behind it make it less severe", "watch", "- (authentic < THIN)", "", judge=STEPS),
+    Fault("a swing that grows is told again", "watch", "if fresh.severity <= incident.swing.severity:", "if fresh:",
+          judge=STEPS),
+    Fault("a swing of too few votes left is withdrawn", "watch", "if n < knobs.votes:", "if n < 0:", judge=STEPS),
+    Fault("a swing whose mood is gone is withdrawn", "watch", "d = turn.d + left.total_left",
+          "d = turn.d + 0 * left.total_left", judge=STEPS),
+    Fault("who is withdrawn is calm", "watch", "self._calm(incident)", "pass", judge=STEPS),
+    Fault("all posts alone are told only when coordinated", "watch", 'if fresh.swing.authenticity != "coordinated":',
+          "if not fresh:", judge=STEPS),
+    Fault("votes that follow their copies are the same incident", "watch",
+          "        if incident is None:\n            brand.mood = fresh",
+          "        if incident is None or fresh:\n            brand.mood = fresh", judge=STEPS),
+    Fault("a turn ends the incident of the other direction", "watch", "incident.swing.direction != direction",
+          "not incident", judge=STEPS),
+    Fault("another ruler hushes all posts too", "watch", "self._detector.hush(2 * series + 1)", "pass", judge=STEPS),
+    Fault("a minute that lacks a source is not tested", "watch", ">= COMPLETE", ">= 0.0", judge=STEPS),
+    Fault("brands are told in the order of their names", "watch",
+          "sorted(touched, key=self._name)", "sorted(touched)", judge=STEPS),
+    Fault("the second step is number two", "watch", "    step: int = 1\n", "    step: int = 0\n", judge=STEPS),
+    # What is usual.
+    Fault("usual is an hour old", "usual", "self._lately[-1 - lag]", "self._lately[-1]", judge=USUAL),
+    Fault("what the detector does not learn is not usual", "usual", "quiet = learned[series_of[brand]]",
+          "quiet = learned[series_of[brand]] | True", judge=USUAL),
+    Fault("of segments too", "usual", "quiet = learned[series_of[segments.key >> 16]]",
+          "quiet = learned[series_of[segments.key >> 16]] | True", judge=USUAL),
+    Fault("now is as long as the window", "usual", "list(self._lately)[-width:]", "list(self._lately)", judge=USUAL),
+    Fault("a sick source hides its own votes", "usual", "self._key >> 8 & 255, sorted(sick)",
+          "self._key & 255, sorted(sick)", judge=USUAL),
+    # Volume.
+    Fault("a spike is twice the usual", "volume", "& (rate >= knobs.most * usual)", "", judge=VOLUME),
+    Fault("a spike has twenty mentions", "volume", "(rate * self._widths >= knobs.mentions) & ", "", judge=VOLUME),
+    Fault("a spike fires on minutes in a row", "volume", '(of["run"] >= knobs.persistence)', '(of["run"] >= 1)',
+          judge=VOLUME),
+    Fault("a spike is told once a day", "volume", 'free = (of["until"] <= minute) |', "free = (minute >= 0) |",
+          judge=VOLUME),
+    Fault("twice as loud is told again", "volume", '| (now >= 2 * of["told"])', "", judge=VOLUME),
+    Fault("a spike is not learned", "volume", 'tested & ~self._of["on"]', "tested", judge=VOLUME),
+    Fault("an hour has its own usual", "volume", "np.asarray(level + cell[:, 0] * (1 - share) + cell[:, 1] * share)",
+          "np.asarray(level + 0 * share * cell[:, 0])", judge=VOLUME),
+    Fault("the loudness that lasts is the new normal", "volume", 'if kind == "new normal":', 'if kind == "":',
+          judge=VOLUME),
+    Fault("another rule is no spike", "volume", '& (of["hushed"] <= minute)', "", judge=VOLUME),
 )
 
 
 def noticed(fault: Fault, seeds: int) -> str:
-    """The driver's first word on a heart with this fault; empty if it noticed nothing in that many seeds."""
+    """The first word of its judge on a heart with this fault; empty if it noticed nothing (in that many seeds)."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         copytree(ROOT / "streams" / "heart", copy / "streams" / "heart", ignore=ignore_patterns("__pycache__"))
@@ -111,19 +230,37 @@ def noticed(fault: Fault, seeds: int) -> str:
         if text.count(fault.good) != 1:
             raise ValueError(f"{fault.rule}: its line stands {text.count(fault.good)} times in {fault.file}")
         path.write_text(text.replace(fault.good, fault.bad))
-        run = subprocess.run([sys.executable, "-m", "tests.driver", str(seeds), str(fault.seed), "--first"], cwd=copy,
-                             env={"PYTHONPATH": str(copy)}, capture_output=True, text=True, check=False)
-        # A heart that raises has been noticed too; a driver that cannot start has noticed nothing.
-        if run.returncode and not run.stdout and "in run\n" not in run.stderr:
-            raise RuntimeError(run.stderr[-500:])
-        return run.stdout[:300] or run.stderr[-300:] if run.returncode else ""
+        return _driven(copy, fault, seeds) if fault.judge == DRIVER else _tested(copy, fault)
+
+
+def _driven(copy: Path, fault: Fault, seeds: int) -> str:
+    run = _run(copy, "tests.driver", str(seeds), str(fault.seed), "--first")
+    # A heart that raises has been noticed too; a driver that cannot start has noticed nothing.
+    if run.returncode and not run.stdout and "in run\n" not in run.stderr:
+        raise RuntimeError(run.stderr[-500:])
+    return run.stdout[:300] or run.stderr[-300:] if run.returncode else ""
+
+
+def _tested(copy: Path, fault: Fault) -> str:
+    run = _run(copy, "pytest", "-qx", "--tb=no", "-p", "no:cacheprovider", *shlex.split(fault.judge))
+    if run.returncode not in (0, 1):  # tests that cannot start have noticed nothing
+        raise RuntimeError(run.stdout[-500:])
+    return next(line for line in run.stdout.splitlines() if line.startswith("FAILED")) if run.returncode else ""
+
+
+def _run(copy: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    env = {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run([sys.executable, "-P", "-m", *words], cwd=copy, env=env, capture_output=True, text=True,
+                          check=False, timeout=300)
 
 
 def main() -> None:
-    """Tries every fault."""
+    """Tries every fault, or those whose rule or file has the word."""
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
     for fault in FAULTS:
-        sys.stdout.write(f"{fault.rule}: {noticed(fault, 300)[:60]!r}\n")
-        sys.stdout.flush()
+        if word in fault.rule or word == fault.file:
+            sys.stdout.write(f"{fault.file}: {fault.rule}: {noticed(fault, 300)[:100]!r}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -199,7 +199,7 @@ class SlowSwing:
         return max(self.rule.floor, (b + sqrt(b * b + 4 * c)) / 2)
 
     def _know(self) -> Known:
-        level, doubt = (self.a / self.p, 1 / self.p) if self.p else (0.0, 1.0)
+        level, doubt = (self.a / self.p, min(1 / self.p, 1.0)) if self.p else (0.0, 1.0)
         sigma2 = self.v1 / self.v0
         tau2, gust2 = (
             tuple(max(above / below, self.rule.tau_floor**2) for above, below in zip(*learned, strict=True))
@@ -323,7 +323,8 @@ class SlowSwing:
     def _follow(self, tested: bool) -> list[Turn]:
         rule, look = self.rule, self._watched()
         self.age += 1
-        self.peak = self.on * max(self.on * self.peak, self.on * self._seen(self.looks[self.fired_place]).d)
+        if look.n >= rule.votes:
+            self.peak = self.on * max(self.on * self.peak, self.on * look.d)
         if tested:
             is_low = abs(look.z) < rule.threshold / 2 or abs(look.d) < rule.floor / 2 or _sign(look.z) != self.on
             self.low = self.low + 1 if is_low else 0
@@ -343,9 +344,8 @@ class SlowSwing:
     def _adopt(self) -> None:
         """What has held for half a day is usual now."""
         n = sum(self.counts)
-        if n:
-            self.p = self.rule.level_sure
-            self.a = self.p * (sum(self.wholes) / 1e4 / n - self._profile(self.minute))
+        self.p = min(self.rule.level_sure, n / self.known.sigma2)  # of few votes it is known no better
+        self.a = self.p * (sum(self.wholes) / 1e4 / n - self._profile(self.minute)) if n else 0.0
 
     def _turn(self, kind: str, look: Look) -> Turn:
         tau = sqrt(self.known.tau2[self.rule.windows.index(look.window)])
@@ -368,7 +368,8 @@ class SlowSwing:
         self._learn_level(1 / (sampling + known.tau2[0]), _limit(above - usual, clip) if is_sure else above - usual)
         self._learn_hour(minute, 1 / (1 + sampling / 0.02**2), _limit(above, clip + abs(usual)) if is_sure else 0.0)
         self._learn_spread(pane if has else Pane())
-        self._learn_weather(is_clean and self.is_ready)
+        is_known = known.doubt <= self.rule.variance / self.rule.votes  # else nothing can be said of weather
+        self._learn_weather(is_clean and self.is_ready and is_known)
         self.seen += self.panes[-1].n > 0
 
     def _learn_level(self, w: float, r: float) -> None:

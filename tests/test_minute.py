@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from random import Random
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.heart.ballot import Voted
@@ -111,6 +111,8 @@ bounds = st.lists(st.tuples(st.integers(0, 3), st.sampled_from([1, 2, 3, GONE]),
 
 
 @given(versions, bounds, st.integers(-100, 110))
+@example([(0, 0, 0, -50, 1), (0, 0, 1, -40, 2)], [], 30)  # two versions, no floor
+@example([(0, 0, 0, -49, 1)], [(0, GONE, -150)], 30)  # a floor that came a grace and a second before its row
 def test_what_was_known_is_what_would_count_had_nothing_come_later(
         some: list[tuple[int, int, int, int, int]], floors: list[tuple[int, int, int]], now: int) -> None:
     """At any time until the pane seals: later rows and floors hide nothing, and bring nothing back."""

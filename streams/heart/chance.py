@@ -9,7 +9,6 @@ Knows nothing of how a swing is found.
 from bisect import bisect_right
 from typing import NamedTuple
 
-
 FEW = 3  # alarms: fewer are a bound and no rate
 
 
