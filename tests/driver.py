@@ -359,20 +359,24 @@ class Recorded(dict[tuple[str, int, int], tuple[int, int]]):
 def scores_in(mentions: list[list[bytes]], grace_ms: int = GRACE_MS) -> Recorded:
     """What the model said of each record, as recorded in the frames of each partition; of several that came in time,
     the one that counts."""
-    out = Recorded()
+    out, first = Recorded(), dict[tuple[str, int, int], tuple[bool, int, int]]()
     for log in mentions:
         marks: dict[int, int] = {}
-        sealed_ms = 0
+        sealed_ms = closed_ms = 0
         for data in log:
             frame = unpack(data)
             for row in frame.rows[frame.rows["event"] >= sealed_ms]:
                 at = frame.names.brand[row["brand"]], int(row["partition"]), int(row["offset"])
-                said = int(row["score"]), int(row["label"])
-                out[at] = min(out.get(at, said), said)
+                # What is read before a pane closes stands; what comes again after it changes nothing.
+                said = (int(row["event"]) < closed_ms, int(row["score"]), int(row["label"]))
+                first[at] = min(first.get(at, said), said)
+                out[at] = first[at][1:]
             for mark in frame.marks:
                 marks[mark.partition] = max(mark.mark_ms, marks.get(mark.partition, 0))
             if len(marks) == len(mentions):
-                sealed_ms = max(sealed_ms, (min(marks.values()) - 2000 - grace_ms) // PANE_MS * PANE_MS)
+                low = min(marks.values()) - 2000
+                sealed_ms = max(sealed_ms, (low - grace_ms) // PANE_MS * PANE_MS)
+                closed_ms = max(closed_ms, (low - DELAY_MS) // PANE_MS * PANE_MS)
     return out
 
 
@@ -448,17 +452,17 @@ def told(pulse: Pulse) -> dict[int, dict[str, Told]]:
     return {number: brands for number, brands in out.items() if brands}
 
 
-def misheard(pulse: Pulse, recount: Recount, read: list[Record], of: Callable[[Told], object]) -> list[str]:
-    """Where the minutes that were told differ, in what is looked at, from the recount of what was on time."""
+def misheard(pulse: Pulse, recount: Recount, read: list[Record]) -> list[str]:
+    """Where the minutes that were told differ from the recount of what was on time."""
     last: dict[int, int] = {}
     for record in read:
         last[record.partition] = max(record.arrival_ms, last.get(record.partition, 0))
     closed = (min(last.values()) - 2000 - DELAY_MS) // PANE_MS // MINUTE
-    want: dict[int, dict[str, object]] = defaultdict(dict)
+    want: dict[int, dict[str, Told]] = defaultdict(dict)
     for (number, brand), said in minutes(recount, read, DELAY_MS).items():
         if number < closed:
-            want[number][brand] = of(said)
-    got = {number: _each(of, brands) for number, brands in told(pulse).items()}
+            want[number][brand] = said
+    got = told(pulse)
     wrong = [f"minute {number}: want {want.get(number)}, told {got.get(number)}" for number in sorted(want | got)
              if want.get(number) != got.get(number)]
     for ear in pulse.ears:
@@ -469,24 +473,9 @@ def misheard(pulse: Pulse, recount: Recount, read: list[Record], of: Callable[[T
     for at, ear in pulse.before:
         for number, brands in ear.told.items():
             again = pulse.ears[at].told.get(number, {})
-            if _each(of, brands) != _each(of, again):
+            if brands != again:
                 wrong.append(f"minute {number}: told {brands}, after a restart {again}")
     return wrong
-
-
-def _each(of: Callable[[Told], object], brands: dict[str, Told]) -> dict[str, object]:
-    return {brand: of(said) for brand, said in brands.items()}
-
-
-def as_told(told: Told) -> object:
-    """All of it."""
-    return told
-
-
-def counts(told: Told) -> object:
-    """What does not change when a replay measures a little differently."""
-    segments = {key: (votes, posts) for key, (votes, _, posts, _) in told.segments.items()}
-    return told.votes[0], told.raw[0], told.mentions, told.copies, segments
 
 
 def by_brand(tracker: Tracker, sums: Sums) -> dict[str, dict[str, int]]:
@@ -518,8 +507,7 @@ def run(seed: int) -> list[str]:
             known = scores_in(accidents.mentions)
             recount = Recount(SOURCES, BRANDS, judge, Limits(GRACE_MS, EARLY_MS), known)
             wrong += differences(pulse, recount.mentions(read), read)
-            in_time = Recount(SOURCES, BRANDS, judge, recount.limits, scores_in(accidents.mentions, DELAY_MS))
-            wrong += misheard(pulse, in_time, read, counts if jitter else as_told)
+            wrong += misheard(pulse, recount, read)
             around = START_MS // PANE_MS - 600, START_MS // PANE_MS + 600
             shown.append({b: of for t in pulse.trackers for b, of in by_brand(t, t.between(*around)).items()})
             shown.append(told(pulse))

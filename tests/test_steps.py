@@ -252,13 +252,16 @@ def test_a_minute_that_lacks_a_tenth_of_the_usual_votes_is_not_tested(share: flo
 # -- volume
 
 
-@pytest.mark.parametrize("factor", [6, 60])
-def test_a_burst_is_loud_and_says_nothing_of_mood(factor: int) -> None:
-    """Many times the posts in the usual mood: a volume incident, told early, closed with how loud it became."""
+@pytest.mark.parametrize(("factor", "severity"), [(6, 2), (60, 3)])
+def test_a_burst_is_loud_and_says_nothing_of_mood(factor: int, severity: int) -> None:
+    """Many times the posts in the usual mood: a volume incident, told early, more severe as it grows, and closed with
+    how loud it became."""
     talk = Talk(volume=VolumeKnobs(warm_up=150))
-    opened, closed = talk.says(40, Said(votes=40 * factor)) + talk.says(120, Said())
+    opened, *risen, closed = talk.says(40, Said(votes=40 * factor)) + talk.says(120, Said())
     assert ("volume", Step.OPENED, "up") == (opened.series, opened.state, opened.direction)
     assert (Step.CLOSED, opened.id) == (closed.state, closed.id)
+    assert {Step.RISEN} == {step.state for step in risen}
+    assert (severity, severity) == (risen[-1].severity, closed.severity)
     assert [opened.usual, closed.peak] == pytest.approx([40, 40 * factor - 40], rel=0.1)
 
 

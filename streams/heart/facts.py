@@ -1,11 +1,11 @@
 """Facts: what is known of the mentions of one partition, joined by union.
 
 A *row* is one version of one mention. An *identity* is (post, brand, event time): its *winner* is the row with the
-highest `rev`, then the earliest arrival, then the earlier place in the log, then the smaller score (a replay may score
-a text a little differently). A *floor* says which `rev` of a post still counts: an edit sets it to its own, a removal
-above all. All floors of a post are kept, so that a late removal cannot hide an edit that came in time. Lateness belongs
-to the record: a floor touches a row only if it arrived before the end of the row's pane + grace, and no more than one
-grace before the row.
+highest `rev`, then the earliest arrival, then the earlier place in the log; of one record (a replay may score a text a
+little differently) what was read before its pane closed, then the smaller score. A *floor* says which `rev` of a post
+still counts: an edit sets it to its own, a removal above all. All floors of a post are kept, so that a late removal
+cannot hide an edit that came in time. Lateness belongs to the record: a floor touches a row only if it arrived before
+the end of the row's pane + grace, and no more than one grace before the row.
 
     row's arrival - grace            row's arrival          pane's end         pane's end + grace
     ──────┤├───────────────────────────────┼─────────────────────┼──────────────────────┤├───────
@@ -26,6 +26,7 @@ from streams.heart.pane import NOTHING, Rows, Sums, end_ms, joined
 COUNTED = 1  # the winner of its identity, at or above its floor
 VOTED = 2  # it carries its author's vote (see `ballot`)
 COPY = 4  # its text has had its vote before, in this hour
+AFTER = 8  # it was read after its pane had closed; of a record that was on time, only replays are
 
 # A row as it is kept: 69 bytes, no Python object.
 FACT = np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("state", "u1")])
@@ -117,7 +118,7 @@ class Slice:
         rows = rows[order]
         lowest = floors.lowest(rows["id"], rows["arrival"] - grace_ms, end_ms(self.pane) + grace_ms)
         counted = winner & (rows["rev"] >= lowest)
-        rows["state"] = np.where(counted, rows["state"] | np.uint8(COUNTED), 0)
+        rows["state"] = np.where(counted, rows["state"] | np.uint8(COUNTED), rows["state"] & np.uint8(AFTER))
         verdicts = _verdicts(rows, fresh, winner, version)
         self.rows, self.fresh = rows[version], []
         return verdicts
@@ -159,7 +160,8 @@ def _joined(rows: Rows) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
     if len(shared):  # most posts have one row: only the others need the whole comparison
         at = order[shared]
         some = rows[at]
-        inner = np.lexsort((some["label"], some["score"], some["offset"], some["partition"], some["arrival"],
+        after = some["state"] & AFTER
+        inner = np.lexsort((some["label"], some["score"], after, some["offset"], some["partition"], some["arrival"],
                             ~some["rev"], some["event"], some["brand"], some["id"]))
         order[shared] = at[inner]
         some = some[inner]
@@ -171,14 +173,14 @@ def _joined(rows: Rows) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
 def _verdicts(rows: Rows, fresh: Bools, winner: Bools, version: Bools) -> Verdicts:
     """Counts each fresh row once. A version or identity is known if any older row of it was there."""
     if version.all() and winner.all():
-        seen = fresh & (rows["state"] != 0)
+        seen = fresh & (rows["state"] & COUNTED != 0)
         new = int(np.count_nonzero(seen))
         return Verdicts(new, 0, 0, int(np.count_nonzero(fresh)) - new, rows[seen])
     starts = np.flatnonzero(version)
     known_version = np.logical_or.reduceat(~fresh, starts)
     news = int(np.count_nonzero(~known_version))
     first = ~known_version
-    wins, counts = winner[starts], rows["state"][starts] != 0
+    wins, counts = winner[starts], rows["state"][starts] & COUNTED != 0
     identities = np.flatnonzero(winner)
     known = np.repeat(np.logical_or.reduceat(~fresh, identities), np.diff(np.r_[identities, len(rows)]))[starts]
     return Verdicts(

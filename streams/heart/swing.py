@@ -155,6 +155,9 @@ class Detector:
         self.knobs = knobs or Knobs()
         self.minute: int | None = None  # the last one stepped
         self._windows = np.array(self.knobs.windows)
+        reach = max(width + sum(before) for width, before in zip(self.knobs.windows, self.knobs.contrast, strict=True))
+        if reach > RING or self.knobs.lag >= RING:
+            raise BrokenPromise(f"windows and contrasts reach {reach} minutes back, and {RING} are kept")
         self._view = next(at for at, width in enumerate(self.knobs.windows) if width >= 15)
         self._table = Table(b"DNYS", 1, _columns(self.knobs))
         self._of = self._table.of

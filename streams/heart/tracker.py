@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from streams.heart.ballot import HOUR_MS, Outcome, Voted, distinct_authors, keys_of, sums_of, tally, values_of
 from streams.heart.explain import MOST, Evidence, Voice
-from streams.heart.facts import COPY, COUNTED, FACT, VOTED, Floors, Slice, is_scored
+from streams.heart.facts import AFTER, COPY, COUNTED, FACT, VOTED, Floors, Slice, is_scored
 from streams.heart.frame import FLOOR, LABELS, ROW, Frame, unpack
 from streams.heart.health import UsualSources, Wellness
 from streams.heart.incident import Standing, Swing
@@ -119,12 +119,13 @@ class Tracker:
 
     def apply(self, frames: Iterable[bytes]) -> None:
         """Takes frames in. Figures move at the next `settle`. Raises `BrokenPromise` for bytes that are no frame."""
-        parts = []
+        parts, closed = [], []
         for data in frames:
             frame = unpack(data)
             # Asked before its own marks, frame by frame: whether a replayed row still counts must follow from the log
             # alone, not from how many frames happen to be read at once.
             sealed_to = self._watermark.passed(self._times.grace_ms)
+            closed_to = self._watermark.passed(self._times.delay_ms)
             self._watermark.update(frame.marks)
             self._wellness.update(frame.health)
             if self._judged_from is None:  # from when the log, not this reader, knew what time it was
@@ -133,8 +134,13 @@ class Tracker:
                 self._new_floors.append(frame.floors)
             if len(frame.rows):
                 parts.append(self._unsealed(frame, sealed_to))
+                closed.append(0 if closed_to is None else closed_to * PANE_MS)
         if parts:
-            self._file(self._renumbered(parts))
+            rows = self._renumbered(parts)
+            # The log says so too: of a record that was on time, what was told of it stands.
+            is_after = rows["event"] < np.repeat(closed, [len(part.rows) for part in parts])
+            rows["state"] = np.where(is_after, np.uint8(AFTER), np.uint8(0))
+            self._file(rows)
 
     def _unsealed(self, frame: Frame, sealed_to: int | None) -> Frame:
         """The frame without the rows of sealed panes."""
@@ -489,7 +495,8 @@ class _Picked(NamedTuple):
 
 def _mark(rows: Rows, at: Ints, outcome: Outcome) -> bool:
     """Writes who votes into the rows' state; whether that changed anything."""
-    state = (COUNTED | np.where(outcome.votes, VOTED, 0) | np.where(outcome.copies, COPY, 0)).astype(np.uint8)
+    said = COUNTED | np.where(outcome.votes, VOTED, 0) | np.where(outcome.copies, COPY, 0)
+    state = (rows["state"][at] & AFTER | said).astype(np.uint8)
     changed = not np.array_equal(state, rows["state"][at])
     if changed:
         rows["state"][at] = state

@@ -19,7 +19,7 @@ from streams.heart.minute import Ints, Minute, Segments
 from streams.heart.pane import UNIT
 from streams.heart.swing import RING, Floats
 
-_FADE = 0.5 ** (1 / 480)  # a minute's; the level of the detector forgets as fast
+_FADE = 0.5 ** (1 / 480)  # a minute's: half in eight hours, the longest that the level of the detector remembers
 Amounts = dict[str, tuple[float, float]]
 
 

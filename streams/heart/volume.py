@@ -112,6 +112,10 @@ class Volume:
         if self.minute is not None:
             self._of["hushed"][series] = self.minute + 1 + self.knobs.windows[-1]
 
+    def peak(self, series: int) -> float:
+        """The most mentions a minute, over its window, of the spike that a series is in."""
+        return float(self._of["peak"][series])
+
     def step(self, minute: int, mentions: Ints, tested: Bools) -> list[Spike]:
         """Takes a closed minute's mentions (series); returns what turned, by series. Minutes come one after another."""
         if self.minute is not None and minute != self.minute + 1:

@@ -181,6 +181,8 @@ class Watch:
             steps += self._mood(series, minute, (votes, raw), held)
         for spike in sorted(spikes, key=lambda spike: self._name(spike.series)):
             steps += self._loudness(spike, minute)
+        for series in sorted((at for at, brand in enumerate(self._brands) if brand.volume), key=self._name):
+            steps += self._louder(series, minute)
         return steps
 
     def _name(self, series: int) -> str:
@@ -375,6 +377,18 @@ class Watch:
             reach=spike.now / max(spike.usual, 1e-9), smallest=0.0, chance_weeks=0.0, chance_is_bound=True, peak=size)
         brand.volume = _Incident(swing, spike.series, minute)
         return [swing]
+
+    def _louder(self, series: int, minute: int) -> list[Swing]:
+        """A spike fires as it begins; how far it goes is told when it is more severe."""
+        incident, peak = self._brands[series].volume, self._volume.peak(series)
+        assert incident is not None
+        swing = incident.swing
+        severity, size = _of(LOUD, peak / max(swing.usual, 1e-9)), peak - swing.usual
+        if severity <= swing.severity:
+            return []
+        half = (swing.upper - swing.lower) / 2
+        return [incident.next(Step.RISEN, minute, severity=severity, now=peak, effect=size, peak=size,
+                              lower=size - half, upper=size + half, reach=peak / max(swing.usual, 1e-9))]
 
     # What stands.
 
