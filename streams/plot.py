@@ -123,7 +123,8 @@ def _shown(curves: Curves, incidents: Sequence[Swing]) -> list[str]:
 
 
 def _reach(curves: Curves) -> float:
-    """How far up and down all panels go: to hold every mood, and all intervals but the widest, those of a beginning."""
+    """How far up and down all panels go: to hold every mood that is known to within half the scale, and all intervals
+    but the widest."""
     said = [point for points in curves.of.values() for point in points if point.upper - point.lower < 1]
     ends = sorted(max(abs(point.lower), abs(point.upper)) for point in said)
     need = max([abs(point.mood) for point in said] + ends[int(0.98 * (len(ends) - 1)):][:1], default=0.0)

@@ -729,13 +729,15 @@ def test_a_picture_that_has_no_place_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_picture_holds_every_mood() -> None:
-    """The few widest intervals may be cut, a mood may not."""
+    """The few widest intervals may be cut, and moods that are known to no better than half the scale; no other may."""
     curves = plot.Curves()
     curves.of["kopi"] = [plot._Point(minute, 0.1, 0.0, 0.2, 9) for minute in range(99)]
     assert plot._reach(curves) == 0.25
     curves.of["kopi"].append(plot._Point(99, 0.1, -0.9, 0.9, 1))
     assert plot._reach(curves) == 0.25
-    curves.of["teh"] = [plot._Point(99, -0.4, -0.9, 0.1, 1)]
+    curves.of["teh"] = [plot._Point(99, -0.6, -1.0, 0.1, 1)]
+    assert plot._reach(curves) == 0.25
+    curves.of["teh"].append(plot._Point(100, -0.4, -0.6, -0.2, 30))
     assert plot._reach(curves) == 0.5
 
 
