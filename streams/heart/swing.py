@@ -9,9 +9,8 @@ variance adds sampling error, skew, the weather that this brand showed over wind
 the level itself is known. Short windows are also held against the minutes just before them (a *contrast*): weather that
 lasts longer than these is in both and cancels, so a sudden move shows sooner; what is left of it (the gusts) is learned
 like tau. A contrast speaks only where the level agrees: same sign, and an effect that counts. A swing fires when two
-minutes in a row are hot. What the baseline has not yet seen of a
-swing, it never sees; it goes on learning, an hour behind, once the swing is over. One that lasts half a day is the new
-normal.
+minutes in a row are hot. What the baseline has not yet seen of a swing, it never sees; it goes on learning, an hour
+behind, once the swing is over. One that lasts half a day is the new normal.
 
 All series of a detector step together, and none knows of another: a series gives the same turns alone, beside others,
 and after `restore(snapshot())`. An untested minute (its sources were sick) is as if nobody had spoken: what was said in
@@ -79,7 +78,7 @@ class Turn(NamedTuple):
     `kind`: fired, over, new normal, new ruler. `d`: mean of the leading window (`window` minutes, `n` votes) less
     `usual` (the level, or with `is_contrast` the mean just before), and `variance` that of d; `weather`: the window's
     tau; at the end those of the window that was watched. `age`: minutes since it fired; `peak`: the largest d, by size,
-    of the window that fired.
+    first of the window that fired, then of the one that is watched.
     """
 
     series: int
@@ -242,6 +241,11 @@ class Detector:
         ring[:, minute % RING] = sums
 
     def _statistic(self, minute: int) -> Stats:
+        """Each window's effect over its standard deviation.
+
+        The skew term is Bernstein's, the third moment in place of the range: without it 5 of 20 votes of a rare class
+        are 4.1 standard deviations where the exact tail is 2.8; with it 2.7.
+        """
         of, knobs = self._of, self.knobs
         sigma2 = of["v1"] / of["v0"]
         skew = of["v3"] / of["v0"] / sigma2
