@@ -4,12 +4,14 @@ The only file that imports onnxruntime. Knows nothing of where a folder comes fr
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.score import Card, NoModel
+from models.early import EarlyScorer, Hidden
+from models.score import Card, Late, NoModel
 from models.transformer import Ids, Logits, TransformerScorer
 
 
@@ -32,6 +34,32 @@ class OnnxScorer(TransformerScorer):
         all_inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         out: Logits = self._session.run([self._gives], {name: all_inputs[name] for name in self._wants})[0]
         return out
+
+
+class EarlyOnnxScorer(EarlyScorer):
+    """A network in two graphs: ids and mask to early logits and hidden states; these and the mask to late logits."""
+
+    def __init__(self, card: Card, late: Late, graphs: Sequence[Path], tokenizer: Any, threads: int = 1) -> None:
+        """Loads `graphs`, the lower and the upper one. Raises `NoModel` if they are none, or not two such halves."""
+        super().__init__(card, late, tokenizer)
+        self._sessions = [_session(graph, threads) for graph in graphs]
+        for graph, session, wants, gives in zip(
+                graphs, self._sessions, (("input_ids", "attention_mask"), ("hidden", "attention_mask")),
+                (("logits", "hidden"), ("logits",)), strict=True):
+            seen = (tuple(one.name for one in session.get_inputs()), tuple(one.name for one in session.get_outputs()))
+            if seen != (wants, gives):
+                raise NoModel(f"{graph}: expected a half that turns {' and '.join(wants)} into {' and '.join(gives)}, "
+                              f"found {' and '.join(seen[0])} into {' and '.join(seen[1])}")
+
+    def lower(self, ids: Ids, mask: Ids) -> tuple[Logits, Hidden]:
+        """Early logits, (batch, labels), and hidden states, (batch, tokens, width)."""
+        logits, hidden = self._sessions[0].run(None, {"input_ids": ids, "attention_mask": mask})
+        return logits, hidden
+
+    def upper(self, hidden: Hidden, mask: Ids) -> Logits:
+        """Late logits, (batch, labels)."""
+        logits: Logits = self._sessions[1].run(None, {"hidden": hidden, "attention_mask": mask})[0]
+        return logits
 
 
 def _session(weights: Path, threads: int) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from models.score import LABELS, Card, NoModel, Scorer
+from models.score import LABELS, Card, Effort, NoModel, Scorer
 
 EMBEDDED = Path(__file__).parent / "pretrained"
 ONNX_FILES = ("model.onnx", "onnx/model.onnx")
@@ -27,28 +27,35 @@ MEANINGS = {"negative": "negative", "neg": "negative", "negatif": "negative", "n
             "netral": "neutral", "positive": "positive", "pos": "positive", "positif": "positive"}
 
 
-def find(name: str, threads: int) -> Scorer:
+def find(name: str, threads: int, effort: Effort = "balanced") -> Scorer:
     """The model of that name. Raises `NoModel`, saying what to do."""
     # Tokenizing is 3 % of the work and not worth threads of its own.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses torch, aloud; we do not
     folder = EMBEDDED if not name else Path(name) if Path(name).is_dir() else brought(name)
-    return loaded(folder, name, threads)
+    return loaded(folder, name, threads, effort)
 
 
-def loaded(folder: Path, name: str, threads: int) -> Scorer:
+def loaded(folder: Path, name: str, threads: int, effort: Effort = "balanced") -> Scorer:
     """The model of a folder. Raises `NoModel`."""
     onnx = next((folder / file for file in ONNX_FILES if (folder / file).is_file()), None)
     weights = [onnx] if onnx else sorted(path for pattern in TORCH_FILES for path in folder.glob(pattern))
     if not weights:
         raise NoModel(f"{folder}: expected {' or '.join(ONNX_FILES + TORCH_FILES)}, found none")
-    card = proven(card_of(folder, name or folder.name), folder, weights)
+    card = card_of(folder, name or folder.name)
+    if onnx and card.late:
+        weights.append(folder / card.late.file)
+        if not weights[1].is_file():
+            raise NoModel(f"{weights[1]}: the card names it as the upper half, and it is not there")
+    card = msgspec.structs.replace(proven(card, folder, weights), effort=effort)
     tokenizer = tokenizer_of(folder)
     if tokenizer.pad_token_id is not None:
         card = msgspec.structs.replace(card, pad=tokenizer.pad_token_id)
     if onnx:
-        from models.onnx_backend import OnnxScorer
+        from models.onnx_backend import EarlyOnnxScorer, OnnxScorer
 
+        if card.late:
+            return EarlyOnnxScorer(card, card.late, weights, tokenizer, threads)
         return OnnxScorer(card, onnx, tokenizer, threads)
     from models.torch_backend import TorchScorer
 

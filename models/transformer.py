@@ -42,15 +42,18 @@ class TransformerScorer(ABC):
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """One score for each text, in order. Raises ValueError where the model gives no number."""
-        ids = self._encoded(texts)
+        return self.judged(self.encoded(texts))
+
+    def judged(self, ids: Sequence[Sequence[int]]) -> list[Score]:
+        """One score for each text of tokens, in order."""
         scores: dict[int, Score] = {}
-        for batch in plan([len(one) for one in ids], BATCH_TOKENS, BATCH_POSTS):
+        for batch in planned(ids):
             filled, mask = padded([ids[at] for at in batch], self._card.pad)
             self.tokens += int(mask.sum())
             scores |= zip(batch, scored(self.logits(filled, mask), self._card), strict=True)
-        return [scores[at] for at in range(len(texts))]
+        return [scores[at] for at in range(len(ids))]
 
-    def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
+    def encoded(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
         most = self._card.max_tokens * CHARACTERS_A_TOKEN
@@ -59,6 +62,11 @@ class TransformerScorer(ABC):
                                   return_attention_mask=False, return_token_type_ids=False)
         ids: list[list[int]] = encoded["input_ids"]
         return ids
+
+
+def planned(texts: Sequence[Any]) -> list[list[int]]:
+    """Which texts (of tokens, or of what became of them) share a batch."""
+    return plan([len(one) for one in texts], BATCH_TOKENS, BATCH_POSTS)
 
 
 def padded(ids: Sequence[Sequence[int]], pad: int) -> tuple[Ids, Ids]:
@@ -74,11 +82,14 @@ def padded(ids: Sequence[Sequence[int]], pad: int) -> tuple[Ids, Ids]:
     return filled, mask
 
 
-def scored(logits: Logits, card: Card) -> list[Score]:
-    """Softmax of (batch, labels) in the card's order of labels; a class that the model lacks has probability 0."""
+def scored(logits: Logits, card: Card, temperature: float | None = None) -> list[Score]:
+    """Softmax of (batch, labels) in the card's order of labels; a class that the model lacks has probability 0.
+
+    `temperature`: instead of the card's.
+    """
     if logits.shape[1:] != (len(card.labels),) or not np.isfinite(logits).all():
         raise ValueError(f"{card.name}: expected {len(card.labels)} finite logits a text, got shape {logits.shape}")
-    warm = logits.astype(np.float64) / card.temperature
+    warm = logits.astype(np.float64) / (temperature or card.temperature)
     powers = np.exp(warm - warm.max(axis=1, keepdims=True))
     shares = powers / powers.sum(axis=1, keepdims=True)
     ours = np.zeros((len(shares), len(LABELS)))

@@ -20,7 +20,7 @@ from streams import moods, plot
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
 from streams.heart.incident import Step, Swing, encode
-from streams.heart.intake import Judged, Limits, Scored
+from streams.heart.intake import Asked, Judged, Limits, Scored
 from streams.heart.post import from_ms
 from streams.heart.tracker import Times
 from streams.history import Flawed, Happening, Reader, Wanted, columns, happenings, open_history
@@ -31,9 +31,8 @@ from streams.wording import figures, grounds, is_volume, severity
 
 if TYPE_CHECKING:
     from models.lang import Languages
-    from models.memo import Memo
+    from models.ruler import Ruler
     from models.score import Scorer
-    from models.steady import Steady
     from streams.sources.file import Rows
 
 CAUSES = 3  # so many are shown
@@ -63,23 +62,17 @@ class Model:
 
     def __init__(self, settings: Settings, resume: Path | None, stack: ExitStack) -> None:
         self._settings, self._resume, self._stack = settings, resume, stack
-        self._name = ""
-        self._memo: Memo | None = None
-        self._steady: Steady | None = None
-        self._languages: Languages | None = None
+        self._ours: Ruler | None = None
         self._plain: Languages | None = None
 
     @property
     def name(self) -> str:
         """How the model is called in frames; "": it was never asked."""
-        return self._name
+        return self._ours.name if self._ours else ""
 
     def judge(self, text: str, declared: str | None) -> Judged:
         """Which language a text is in, and whether the model may score it."""
-        if self._languages is None:
-            self._load()
-        assert self._languages is not None
-        verdict = self._languages.judge(text, declared)
+        verdict = self._ruler.judge(text, declared)
         return Judged(verdict.lang, verdict.known)
 
     def language(self, text: str, declared: str | None) -> str:
@@ -91,30 +84,26 @@ class Model:
             self._plain = Languages(Card(name="recorded"))
         return self._plain.judge(text, declared).lang
 
-    def ask(self, texts: Sequence[str]) -> list[Scored | None]:
+    def ask(self, texts: Sequence[Asked]) -> list[Scored | None]:
         """One score for each text; None: the model fails on this text alone."""
         from models.score import LABELS
 
-        if self._steady is None:
-            self._load()
-        assert self._steady is not None
         return [None if one is None else Scored(one.score, LABELS.index(one.label))
-                for one in self._steady.score_or_poison(texts)]
+                for one in self._ruler.scores(texts)]
 
-    def _load(self) -> None:
-        import models
-        from models.lang import Languages
-        from models.memo import Memo
-        from models.steady import Steady
-        from streams.recorded import Recorded
+    @property
+    def _ruler(self) -> "Ruler":
+        if self._ours is None:
+            import models
+            from models.ruler import Ruler
+            from streams.recorded import Recorded
 
-        scorer: Scorer = models.load(self._settings.model, threads=self._settings.threads)
-        self._name = f"{scorer.card.name}@{scorer.card.digest[:12]}"
-        self._languages = Languages(scorer.card)
-        if self._resume is not None:
-            scorer = self._stack.enter_context(Recorded(scorer, self._resume, self._name))
-        self._memo = Memo(scorer)
-        self._steady = Steady(self._memo)
+            chosen = self._settings
+            scorer: Scorer = models.load(chosen.model, threads=chosen.threads, effort=chosen.effort)
+            if self._resume is not None:
+                scorer = self._stack.enter_context(Recorded(scorer, self._resume, scorer.card.ruler))
+            self._ours = Ruler(scorer)
+        return self._ours
 
 
 def run(settings: Settings, wish: Wish) -> int:

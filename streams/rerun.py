@@ -23,7 +23,7 @@ from streams.heart.errors import BadSetting, Reason
 from streams.heart.explain import Voice, explain
 from streams.heart.frame import ABSTAINED, FLOOR, GONE, KINDS, ROW, Frame, Health, Mark, Names, pack
 from streams.heart.incident import Step, Swing
-from streams.heart.intake import UNKNOWN_LANG, Batch, Intake, Judge, Limits, Record, Scored
+from streams.heart.intake import UNKNOWN_LANG, Asked, Batch, Intake, Judge, Limits, Record, Scored
 from streams.heart.pane import UNIT, end_ms, pane_of
 from streams.heart.post import Kind, encode, id64, near_duplicate
 from streams.heart.settled import Settled
@@ -54,7 +54,7 @@ class Ruler(Protocol):
     def language(self, text: str, declared: str | None) -> str:
         """The language alone, of a text that bears its score; needs no model."""
 
-    def ask(self, texts: Sequence[str]) -> list[Scored | None]:
+    def ask(self, texts: Sequence[Asked]) -> list[Scored | None]:
         """One score for each text; None: the model fails on this text alone."""
 
 
@@ -210,11 +210,11 @@ class Group:
         else:
             self._tally.outcomes["unmatched"] += 1
 
-    def close(self, intake: Callable[[], Intake]) -> list[str]:
+    def close(self, intake: Callable[[], Intake]) -> list[Asked]:
         """No more rows: the texts that the model is to be asked for."""
         if self._records:
             self._batch = intake().read(self._records)
-        return [*self._batch.texts, *(said.text or "" for said, _, known in self._given if known)]
+        return [*self._batch.texts, *(Asked(said.text or "", lang) for said, lang, known in self._given if known)]
 
     def frames(self, intake: Callable[[], Intake], scores: Sequence[Scored | None]) -> list[bytes]:
         """The frames, given one score for each text. The mark comes last: all rows before it are there."""
@@ -271,7 +271,7 @@ class Rerun:
 
     def play(self, happenings: Iterable[Happening]) -> Iterator[Swing]:
         """All steps of all incidents, in order, explained where texts are at hand."""
-        waiting: list[tuple[Group, list[str]]] = []
+        waiting: list[tuple[Group, list[Asked]]] = []
         for group in self._groups(happenings):
             waiting.append((group, group.close(self._reader)))
             rows, texts = sum(one.rows for one, _ in waiting), sum(len(some) for _, some in waiting)
@@ -302,7 +302,7 @@ class Rerun:
         if group is not None:
             yield group
 
-    def _play(self, waiting: Sequence[tuple[Group, list[str]]]) -> Iterator[Swing]:
+    def _play(self, waiting: Sequence[tuple[Group, list[Asked]]]) -> Iterator[Swing]:
         texts = [text for _, some in waiting for text in some]
         scores: list[Scored | None] = []
         for start in range(0, len(texts), self._rules.ask):

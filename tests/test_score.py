@@ -13,7 +13,7 @@ from streams.agents.batcher import SLICE, Batcher, Caps
 from streams.agents.score import Page, Scorer
 from streams.heart.errors import LostBroker
 from streams.heart.frame import unpack
-from streams.heart.intake import Scored
+from streams.heart.intake import Asked, Scored
 from streams.heart.notice import HandedBack, Notice, PostRejected, PostsRead
 from streams.outbox import Outbox
 from streams.serve import Health
@@ -83,13 +83,13 @@ class Model:
     name: str = "fake"
     asked: int = 0
 
-    async def ask(self, texts: Sequence[str]) -> list[Scored | None]:
+    async def ask(self, texts: Sequence[Asked]) -> list[Scored | None]:
         self.asked += 1
         await asyncio.sleep(0)
         if self.away:
             self.away -= 1
             raise NoModel("away")
-        return [None if "poison" in text else Scored(0.5, 2) for text in texts]
+        return [None if "poison" in asked.text else Scored(0.5, 2) for asked in texts]
 
 
 class Notices(Counter[str]):

@@ -10,14 +10,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.score import LABELS
 from models.text import normalise
 
+UNLABELLED = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled text. `two_class`: its source knows no neutral, so that the neutral logit is masked."""
+    """One text. `label` is UNLABELLED where nobody judged it; `two_class`: its source knows no neutral."""
 
     source: str
     lang: str
@@ -26,20 +29,28 @@ class Row:
     two_class: bool
 
 
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
 def labelled(folder: Path, split: str) -> list[Row]:
     """The labelled rows of a split ("train" or "dev")."""
-    with gzip.open(folder / "labelled.jsonl.gz", "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
     return [Row(row["source"], row["lang"], normalise(row["text"]), LABELS.index(row["label"]),
-                row.get("two_class", False)) for row in rows if row["split"] == split]
+                row.get("two_class", False))
+            for row in _lines(folder / "labelled.jsonl.gz") if row["split"] == split]
+
+
+def unlabelled(folder: Path) -> list[Row]:
+    """The rows that nobody judged; none without their file."""
+    path = folder / "unlabelled.jsonl.gz"
+    if not path.exists():
+        return []
+    return [Row(row["source"], row["lang"], normalise(row["text"]), UNLABELLED, False) for row in _lines(path)]
 
 
 def every_text(folder: Path) -> Iterator[str]:
     """Every text of both files but the dev rows, normalised."""
-    for name in ("labelled.jsonl.gz", "unlabelled.jsonl.gz"):
-        if (folder / name).exists():
-            with gzip.open(folder / name, "rt", encoding="utf-8") as lines:
-                for line in lines:
-                    row = json.loads(line)
-                    if row.get("split") != "dev":
-                        yield normalise(row["text"])
+    for row in [*labelled(folder, "train"), *unlabelled(folder)]:
+        yield row.text

@@ -1,8 +1,11 @@
-"""Export: a trained network becomes the embedded model, int8 and without torch.
+"""Export: a trained network becomes ONNX graphs, int8 and without torch.
 
-    python -m models.recipes.export --base BASE --data DATA --weights MODEL.pt --out FOLDER
+    python -m models.recipes.export --base BASE --data DATA --weights MODEL.pt --exits 4,8 --out FOLDER
 
-The graph is written by hand from onnxruntime's own operators, which spares a tracer, an optimiser and a quantiser:
+A network with two exits becomes two graphs: model.onnx, from ids to early logits and hidden states, and late.onnx, from
+these to late logits. With one exit there is model.onnx alone.
+
+The graphs are written by hand from onnxruntime's own operators, which spares a tracer, an optimiser and a quantiser:
 
 - weights int8, one scale per output channel, within +-64: without VNNI two products of u8 and s8 are added in 16 bits,
   and full-range weights overflow there without a word;
@@ -10,16 +13,16 @@ The graph is written by hand from onnxruntime's own operators, which spares a tr
   score move with its neighbours in the batch. A few channels of the feed-forward products are 30 times wider than the
   others: there channels are narrowed and their weights widened (SmoothQuant, Xiao et al. 2023). With the exponent 0.7
   on both products a score moves from fp32 by 0.013 on average; with 0.5 on the first alone by 0.025, with none by 0.03;
-- word embeddings int8, one scale per row; norms, pooling and head in float32.
+- word embeddings int8, one scale per row; norms, pooling and heads in float32.
 
-Writes FOLDER/model.onnx, tokenizer.json and card.json (from card.json here, with the digests).
+The same graphs in float32 (`--precision fp32`) are what the eight bits are compared with.
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +35,16 @@ from onnx import TensorProto, helper, numpy_helper
 from models.recipes.data import labelled
 from models.recipes.network import HEADS, WIDTH, Network
 from models.recipes.train import padded
+from models.registry import digest
+from models.score import LABELS
 
 Array = npt.NDArray[Any]
 Range = tuple[Array, Array]  # lowest and highest value of each channel
 MICROSOFT = "com.microsoft"
 EPS = 1e-12
-POSITIONS = 128  # of the base's 512: no text is longer (Card.max_tokens)
+LATE = "late.onnx"
+MAX_TOKENS = 96  # a longer text is cut
+POSITIONS = 128  # of the base's 512: no text is longer
 SMOOTHING = 0.7
 CALIBRATION_TEXTS, CALIBRATION_BATCH = 1024, 32
 
@@ -123,8 +130,8 @@ class Graph:
     def attention(self, x: str, at: int, weights: dict[str, Array]) -> str:
         """Attention of layer `at` without its output projection."""
         name = f"l{at}.q"
-        small, scale = narrowed(np.concatenate([weights[f"layers.{at}.{part}.weight"] for part in "qkv"]), 64)
-        bias = np.concatenate([weights[f"layers.{at}.{part}.bias"] for part in "qkv"])
+        whole, bias = queries(at, weights)
+        small, scale = narrowed(whole, 64)
         x8, x_scale, x_zero = self.quantised(x, name)
         return self.node("QAttention", [
             x8, self.const(f"{name}.w", np.ascontiguousarray(small.T)), self.const(f"{name}.bias", bias), x_scale,
@@ -149,13 +156,17 @@ class Graph:
         inner = self.node("BiasGelu", [inner, self.const(f"l{at}.fi.bias", of("fi.bias"))], f"l{at}.gelu", MICROSOFT)
         return residual(self.smoothed(inner, f"l{at}.fo", of("fo.weight")), x, "fo", "oln")
 
-    def embedded(self, weights: dict[str, Array]) -> str:
-        """Word and position embeddings, normed."""
+    def words(self, weights: dict[str, Array]) -> str:
+        """Word embeddings of the ids."""
         words, scale = narrowed(weights["word.weight"], 127)
         word = self.node("Cast", [self.node("Gather", [self.const("word", words), "input_ids"], "word.s8")], "word.f32",
                          to=TensorProto.FLOAT)
         scale_of = self.node("Gather", [self.const("word.scale", scale[:, None]), "input_ids"], "word.scale.of")
-        word = self.node("Mul", [word, scale_of], "word.of")
+        return self.node("Mul", [word, scale_of], "word.of")
+
+    def embedded(self, weights: dict[str, Array]) -> str:
+        """Word and position embeddings, normed."""
+        word = self.words(weights)
         length = self.node("Shape", ["input_ids"], "length", start=1, end=2)
         positions = self.const("pos", weights["pos.weight"][:POSITIONS])
         position = self.node("Slice", [positions, self.const("zero", np.array([0])), length], "pos.of")
@@ -163,71 +174,144 @@ class Graph:
         norm = [self.const("ln.w", weights["ln.weight"]), self.const("ln.b", weights["ln.bias"])]
         return self.node("LayerNormalization", [whole, *norm], "ln", axis=-1, epsilon=EPS)
 
-    def judged(self, x: str, weights: dict[str, Array]) -> str:
-        """Masked mean, then the head."""
+    def judged(self, x: str, weights: dict[str, Array], exit_: int) -> str:
+        """Masked mean, then the head of an exit."""
         keep = self.node("Cast", ["attention_mask"], "keep.f32", to=TensorProto.FLOAT)
         keep = self.node("Unsqueeze", [keep, self.const("last", np.array([-1]))], "keep")
         tokens = self.const("tokens", np.array([1]))
         total = self.node("ReduceSum", [self.node("Mul", [x, keep], "kept"), tokens], "sum", keepdims=0)
         count = self.node("ReduceSum", [keep, tokens], "count", keepdims=0)
         pooled = self.node("Div", [total, count], "pooled")
-        head = [self.const("head.w", weights["head.weight"]), self.const("head.b", weights["head.bias"])]
+        head = [self.const(f"head.{of}", weights[f"heads.{exit_}.{of}"]) for of in ("weight", "bias")]
         return self.node("Gemm", [pooled, *head], "logits", transB=1)
 
-    def model(self) -> onnx.ModelProto:
+    def model(self, part: "Part") -> onnx.ModelProto:
         """The whole, checked. Inputs as hub models name them: input_ids, attention_mask, (batch, tokens) int64."""
-        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
-                  for name in ("input_ids", "attention_mask")]
-        outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])]
-        graph = helper.make_graph(self._nodes, "denyut", inputs, outputs, self._constants)
+        mask = helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch", "tokens"])
+        hidden = helper.make_tensor_value_info("hidden", TensorProto.FLOAT, ["batch", "tokens", WIDTH])
+        ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
+        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
+        graph = helper.make_graph(self._nodes, "denyut", [hidden if part.first else ids, mask],
+                                  [logits, hidden] if part.goes_on else [logits], self._constants)
         model = helper.make_model(graph, ir_version=8, producer_name="denyut", opset_imports=[
             helper.make_opsetid("", 17), helper.make_opsetid(MICROSOFT, 1)])
         onnx.checker.check_model(model)
         return model
 
 
-def built(network: Network, reach: dict[str, Range]) -> onnx.ModelProto:
-    """The int8 graph of a network, given the ranges of its activations."""
+class FloatGraph(Graph):
+    """The same in float32."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def words(self, weights: dict[str, Array]) -> str:
+        """Word embeddings of the ids."""
+        return self.node("Gather", [self.const("word", weights["word.weight"]), "input_ids"], "word.of")
+
+    def smoothed(self, x: str, name: str, weight: Array) -> str:
+        """x @ weight.T."""
+        return self.product(x, name, weight)
+
+    def product(self, x: str, name: str, weight: Array, smooth: Array | float = 1.0) -> str:
+        """x @ weight.T."""
+        del smooth
+        return self.node("MatMul", [x, self.const(f"{name}.w", np.ascontiguousarray(weight.T))], f"{name}.y")
+
+    def attention(self, x: str, at: int, weights: dict[str, Array]) -> str:
+        """Attention of layer `at` without its output projection."""
+        whole, bias = queries(at, weights)
+        return self.node("Attention", [
+            x, self.const(f"l{at}.q.w", np.ascontiguousarray(whole.T)), self.const(f"l{at}.q.bias", bias), "mask32"],
+            f"l{at}.mixed", MICROSOFT, num_heads=HEADS, unidirectional=0)
+
+
+def queries(at: int, weights: dict[str, Array]) -> tuple[Array, Array]:
+    """Weights and biases of queries, keys and values of layer `at`, one below the other."""
+    return (np.concatenate([weights[f"layers.{at}.{part}.weight"] for part in "qkv"]),
+            np.concatenate([weights[f"layers.{at}.{part}.bias"] for part in "qkv"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A run of layers with the answer after its last one."""
+
+    first: int  # layers before it; 0: it begins with ids
+    last: int  # an exit
+    goes_on: bool = False  # it gives its hidden states too
+
+
+def parts(exits: Sequence[int]) -> dict[str, Part]:
+    """The graphs of a network, by file.
+
+    >>> parts([4, 8])["late.onnx"]
+    Part(first=4, last=8, goes_on=False)
+    """
+    if len(exits) == 1:
+        return {"model.onnx": Part(0, exits[0])}
+    early, late = exits
+    return {"model.onnx": Part(0, early, goes_on=True), LATE: Part(early, late)}
+
+
+def built(network: Network, part: Part, reach: dict[str, Range] | None) -> onnx.ModelProto:
+    """The graph of a part of a network: int8, given the ranges of its activations, else float32."""
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    graph = Graph(reach)
+    graph = FloatGraph() if reach is None else Graph(reach)
     graph.node("Cast", ["attention_mask"], "mask32", to=TensorProto.INT32)
-    x = graph.embedded(weights)
-    for at in range(len(network.layers)):
+    x = "hidden" if part.first else graph.embedded(weights)
+    for at in range(part.first, part.last):
         x = graph.layer(x, at, weights)
-    graph.judged(x, weights)
-    return graph.model()
+    graph.judged(x, weights, part.last)
+    if part.goes_on:
+        graph.node("Identity", [x], "hidden")
+    return graph.model(part)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def read(base: Path, weights: Path, exits: Sequence[int]) -> tuple[Network, Any]:
+    """The trained network with these exits, and its tokenizer as it serves."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer.enable_truncation(MAX_TOKENS)
+    network = Network(tokenizer.get_vocab_size(), exits)
+    network.load_part(torch.load(weights))
+    return network.eval(), tokenizer
+
+
+def measured(network: Network, tokenizer: Any, data: Path) -> dict[str, Range]:
+    """The ranges of the activations over some training texts."""
+    rows = [row for row in labelled(data, "train") if row.source != "umsab"]
+    rows = rows[::max(len(rows) // CALIBRATION_TEXTS, 1)]
+    return ranges(network, [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])])
+
+
+def export(base: Path, data: Path, weights: Path, exits: Sequence[int], out: Path, precision: str = "int8") -> None:
+    """Writes the folder of a model that can be loaded; its card is bare."""
+    out.mkdir(parents=True, exist_ok=True)
+    network, tokenizer = read(base, weights, exits)
+    reach = None if precision == "fp32" else measured(network, tokenizer, data)
+    for name, part in parts(exits).items():
+        onnx.save(built(network, part, reach), out / name)
+    shutil.copyfile(base / "tokenizer.json", out / "tokenizer.json")
+    card: dict[str, Any] = {"name": out.name, "labels": LABELS, "max_tokens": MAX_TOKENS, "normalised": True}
+    card |= {"digest": digest([out / name for name in parts(exits)]),
+             "tokenizer_digest": digest([out / "tokenizer.json"])}
+    if len(exits) > 1:
+        card["late"] = {"file": LATE, "threshold": 0.9}
+    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
 
 
 def main() -> None:
     """Writes the folder."""
-    from tokenizers import Tokenizer
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     for name in ("base", "data", "weights", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--exits", default="4,8")
+    parser.add_argument("--precision", choices=["int8", "fp32"], default="int8")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-
-    tokenizer = Tokenizer.from_file(str(args.base / "tokenizer.json"))
-    tokenizer.enable_truncation(96)
-    network = Network(tokenizer.get_vocab_size(), args.layers)
-    network.load_state_dict(torch.load(args.weights))
-    network.eval()
-    rows = labelled(args.data, "train")
-    rows = rows[::max(len(rows) // CALIBRATION_TEXTS, 1)]
-    reach = ranges(network, [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])])
-    onnx.save(built(network, reach), args.out / "model.onnx")
-    shutil.copyfile(args.base / "tokenizer.json", args.out / "tokenizer.json")
-    card = json.loads((Path(__file__).parent / "card.json").read_text())
-    card |= {"digest": digest(args.out / "model.onnx"), "tokenizer_digest": digest(args.out / "tokenizer.json")}
-    (args.out / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
-    print(f"{args.out / 'model.onnx'}: {(args.out / 'model.onnx').stat().st_size / 1e6:.1f} MB")
+    exits = [int(one) for one in args.exits.split(",")]
+    export(args.base, args.data, args.weights, exits, args.out, args.precision)
+    print(", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in sorted(args.out.glob("*.onnx"))))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The network: the first layers of a BERT, masked mean pooling, a linear head. Plain torch, nothing hidden.
+"""The network: a BERT that can answer early. After some of its layers, the exits, a linear head reads the mean token.
 
-Post-norm, as in the base: LN(x + attention), LN(x + feed-forward), exact GELU, positions from 0. Knows nothing of data,
-tokenizers or training.
+Post-norm, as in the base: LN(x + attention), LN(x + feed-forward), exact GELU, positions from 0. Exits in the manner of
+DeeBERT (Xin et al. 2020). Plain torch, nothing hidden. Knows nothing of data, tokenizers or training.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,38 +25,50 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch's types are not read
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """x: (batch, tokens, width); bias: (batch, 1, 1, tokens), 0 for a token and a large negative for padding."""
+        """x: (batch, tokens, width); bias: (batch x heads, 1, tokens), 0 for a token, far below it for padding."""
         q, k, v = (self._heads(part(x)) for part in (self.q, self.k, self.v))
-        weights = torch.softmax(q @ k.transpose(-1, -2) / (WIDTH // HEADS) ** 0.5 + bias, dim=-1)
-        mixed = (self.drop(weights) @ v).transpose(1, 2).reshape(x.shape)
-        x = self.aln(x + self.drop(self.ao(mixed)))
+        # Products of three dimensions: those of four leave the fast path of bfloat16 on a processor.
+        weights = torch.softmax(torch.bmm(q, k.transpose(1, 2)) * (WIDTH // HEADS) ** -0.5 + bias, dim=-1)
+        mixed = torch.bmm(self.drop(weights).to(v.dtype), v).view(x.shape[0], HEADS, x.shape[1], WIDTH // HEADS)
+        x = self.aln(x + self.drop(self.ao(mixed.transpose(1, 2).reshape(x.shape))))
         return self.oln(x + self.drop(self.fo(nn.functional.gelu(self.fi(x)))))
 
     @staticmethod
     def _heads(x: Tensor) -> Tensor:
-        return x.view(x.shape[0], x.shape[1], HEADS, WIDTH // HEADS).transpose(1, 2)
+        split = x.view(x.shape[0], x.shape[1], HEADS, WIDTH // HEADS).transpose(1, 2)
+        return split.reshape(x.shape[0] * HEADS, x.shape[1], WIDTH // HEADS)
 
 
 class Network(nn.Module):  # type: ignore[misc]  # torch's types are not read
-    """Token ids and mask in, three logits out (negative, neutral, positive)."""
+    """Token ids and mask in, three logits an exit out (negative, neutral, positive)."""
 
-    def __init__(self, pieces: int, layers: int, dropout: float = 0.1) -> None:
+    def __init__(self, pieces: int, exits: Sequence[int], dropout: float = 0.1) -> None:
+        """`exits`: after which layers it answers, rising; the last one says how many layers there are."""
         super().__init__()
-        self.word, self.pos = nn.Embedding(pieces, WIDTH), nn.Embedding(512, WIDTH)
+        self.exits = tuple(exits)
+        self.word, self.pos = nn.Embedding(pieces, WIDTH, sparse=True), nn.Embedding(512, WIDTH)
         self.ln = nn.LayerNorm(WIDTH, EPS)
-        self.layers = nn.ModuleList(Layer(dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(dropout) for _ in range(self.exits[-1]))
         self.drop = nn.Dropout(dropout)
-        self.head = nn.Linear(WIDTH, 3)
+        # By name of the layer, so that a network with fewer exits can take what it needs from one with more.
+        self.heads = nn.ModuleDict({str(at): nn.Linear(WIDTH, 3) for at in self.exits})
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids, mask: (batch, tokens) int64, mask 1 for a token; returns (batch, 3)."""
+        """ids, mask: (batch, tokens) int64, mask 1 for a token; returns (exits, batch, 3) float32."""
         x = self.drop(self.ln(self.word(ids) + self.pos.weight[:ids.shape[1]]))
         keep = mask.to(x.dtype)
-        bias = (1.0 - keep)[:, None, None, :] * -10_000.0
-        for layer in self.layers:
+        bias = ((1.0 - keep) * -10_000.0).repeat_interleave(HEADS, 0)[:, None, :]
+        answers = []
+        for at, layer in enumerate(self.layers, 1):
             x = layer(x, bias)
-        pooled = (x * keep[:, :, None]).sum(1) / keep.sum(1, keepdim=True)
-        return self.head(self.drop(pooled))
+            if at in self.exits:
+                pooled = (x.float() * keep[:, :, None]).sum(1) / keep.sum(1, keepdim=True)
+                answers.append(self.heads[str(at)](self.drop(pooled)).float())
+        return torch.stack(answers)
+
+    def load_part(self, weights: dict[str, Tensor]) -> None:
+        """Takes the state of a network with the same vocabulary and at least these layers and exits."""
+        self.load_state_dict({name: weights[name] for name in self.state_dict()})
 
     def load_base(self, path: Path) -> None:
         """Takes the weights of `base.npz`: embeddings and as many layers, from the first, as this network has."""

@@ -1,31 +1,42 @@
-"""Fine-tuning: the base becomes a judge of sentiment. Read it from top to bottom.
+"""Training: one stage of one twin. Read it from top to bottom; `models.recipes.make` runs all of it.
 
-    python -m models.recipes.train --base BASE --data DATA --out OUT [--KNOB VALUE ...]
+    python -m models.recipes.train --base BASE --data DATA --out OUT --stage small [--KNOB VALUE ...]
 
-Two stages of one epoch each: `--stage small` (12,000 English tweets, SmSA, NusaX in five languages), then `--stage all
---start OUT/model.pt --lr 2e-4` (every labelled row but UMSAB, whose languages the product does not score). OUT gets
-model.pt, knobs.json and a checkpoint every few minutes, from which the same command goes on. One free AVX2 core learns
-from 750 tokens a second: 20 minutes, then 50. (The shipped model saw 50,000 rows in its second stage: --limit 50000.)
+Stages, each one pass over its rows:
+    small    the first steps from the base: some English tweets, SmSA, NusaX in five languages
+    all      every labelled row but UMSAB, whose languages the product does not score
+    student  the same rows and unlabelled posts, with what a larger network says of each (`models.recipes.teach`)
+
+An exit learns from the labels, and from the network's last exit (or the teacher's answers) softened by a temperature
+(Hinton et al. 2015). Twins are two runs that differ by their seed; `models.recipes.merge` takes their mean. OUT gets
+model.pt, knobs.json and a checkpoint every few minutes, from which the same command goes on.
 """
 
 import json
-import math
+import os
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+# Every batch has a shape of its own; the usual thousand remembered kernels would be made again and again.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.recipes.data import Row, labelled
+from models.recipes.data import UNLABELLED, Row, labelled, unlabelled
+from models.recipes.knobs import read as knobs_of
 from models.recipes.network import Network
 
 NUSAX = {"id", "en", "jv", "su", "min"}
+STAGES = ("small", "all", "student")
+TABLE = "word.weight"
 
 
 @dataclass(frozen=True)
@@ -35,57 +46,86 @@ class Knobs:
     base: str  # folder of base.npz and tokenizer.json (models.recipes.base)
     data: str  # folder of labelled.jsonl.gz
     out: str
+    stage: str
     start: str = ""  # a model.pt to start from; empty: the base
-    stage: str = "small"
-    layers: int = 6  # of the base's 12
+    targets: str = ""  # what the teacher says (models.recipes.teach); for the student stage
+    exits: str = "3,4,6,8,12"  # layers after which it answers; the last one is the depth
     english: int = 12_000  # English tweets in the small stage
+    posts: int = 30_000  # unlabelled English posts in the student stage, of all twins; Indonesian ones are all taken
+    twins: int = 2
+    seed: int = 1  # of the order of rows; twins are 1, 2, ...
     lr: float = 1e-4
-    head_lr: float = 5.0  # times lr, for a fresh head
+    head_lr: float = 5.0  # times lr, for fresh heads
+    early: float = 0.25  # weight of an early exit's loss
+    soft: float = 0.7  # share of the teacher in a loss, where there is one
+    heat: float = 2.0  # temperature that softens
+    balance: float = 0.6  # rows weigh (share of their class in their source) to the power of minus this
     batch: int = 32
     tokens: int = 64  # a text's longest
     warmup: float = 0.06  # share of the steps
     decay: float = 0.01  # on matrices
     dropout: float = 0.1
-    clip: float = 1.0  # norm of the gradient
-    seed: int = 1
-    threads: int = 2
+    clip: float = 1.0  # norm of the gradient, the table of words apart
+    threads: int = 1
+    bf16: str = "auto"  # yes, no, or auto: where the processor has it
     limit: int = 0  # rows in all; 0: no limit. For a test run
     save_s: int = 180
 
     @classmethod
     def read(cls, argv: Sequence[str]) -> "Knobs":
-        """From `--name value` pairs. Raises SystemExit for an unknown name, a wrong type or a missing value."""
-        known = {knob.name: knob for knob in fields(cls)}
-        values: dict[str, Any] = {}
-        if len(argv) % 2:
-            raise SystemExit(f"--name value pairs were expected, {len(argv)} words were seen")
-        for flag, raw in zip(argv[::2], argv[1::2], strict=True):
-            knob = known.get(flag.removeprefix("--"))
-            if knob is None or not flag.startswith("--"):
-                raise SystemExit(f"{flag}: not a knob; there are {', '.join(known)}")
-            try:
-                values[knob.name] = {"str": str, "int": int, "float": float}[getattr(knob.type, "__name__", "")](raw)
-            except ValueError:
-                raise SystemExit(f"{flag} {raw!r}: expected {getattr(knob.type, '__name__', knob.type)}") from None
-        missing = [name for name, knob in known.items() if knob.default is MISSING and name not in values]
-        if missing or values.get("stage", "small") not in ("small", "all"):
-            raise SystemExit(f"--{' --'.join(missing)} missing" if missing else "--stage: expected small or all")
-        return cls(**values)
+        """From `--name value` pairs. Raises SystemExit for what is unknown, of a wrong type or missing."""
+        found = knobs_of(cls, argv)
+        if found.stage not in STAGES:
+            raise SystemExit(f"--stage {found.stage!r}: expected {', '.join(STAGES)}")
+        if (found.stage == "student") != bool(found.targets):
+            raise SystemExit("--targets: the student stage needs them, no other takes them")
+        return found
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The exits as numbers."""
+        return tuple(int(one) for one in self.exits.split(","))
 
 
 # Data
 
 
-def chosen(rows: Sequence[Row], knobs: Knobs) -> list[Row]:
-    """The rows of a stage, shuffled."""
+def judged(data: Path) -> list[Row]:
+    """The labelled rows to learn from."""
+    return [row for row in labelled(data, "train") if row.source != "umsab"]
+
+
+def pool(data: Path, posts: int, limit: int) -> list[Row]:
+    """What a student learns from, always in this order: all labelled rows, then unlabelled posts."""
+    found = unlabelled(data)
+    english = [row for row in found if row.lang == "en"]
+    random.Random(0).shuffle(english)
+    rows = [*judged(data), *(row for row in found if row.lang != "en"), *english[:posts]]
+    if limit:
+        random.Random(0).shuffle(rows)
+    return rows[:limit or None]
+
+
+def lessons(knobs: Knobs) -> tuple[list[Row], Tensor | None]:
+    """The rows of a stage and, for a student, what the teacher says of each: (rows, 3)."""
+    data = Path(knobs.data)
+    if knobs.stage == "student":
+        rows = pool(data, knobs.posts, knobs.limit)
+        targets = np.load(knobs.targets)
+        if len(targets) != len(rows):
+            raise SystemExit(f"{knobs.targets} is of {len(targets)} rows, these are {len(rows)}: teach again")
+        # Of the posts, each twin sees its own part: their mean has seen them all.
+        mine = [at for at, row in enumerate(rows)
+                if row.label != UNLABELLED or at % knobs.twins == knobs.seed % knobs.twins]
+        return [rows[at] for at in mine], torch.from_numpy(targets[mine])
     rng = random.Random(knobs.seed)
-    rows = [row for row in rows if row.source != "umsab"]
+    rows = judged(data)
     rng.shuffle(rows)
     if knobs.stage == "small":
         english = [row for row in rows if row.source == "semeval2017"][:knobs.english]
         rows = english + [r for r in rows if r.source == "smsa" or (r.source == "nusax" and r.lang in NUSAX)]
         rng.shuffle(rows)
-    return rows[:knobs.limit or None]
+    return rows[:knobs.limit or None], None
 
 
 def batches(lengths: Sequence[int], knobs: Knobs) -> list[list[int]]:
@@ -102,32 +142,71 @@ def batches(lengths: Sequence[int], knobs: Knobs) -> list[list[int]]:
 
 
 def padded(ids: Sequence[list[int]], pad: int = 1) -> tuple[Tensor, Tensor]:
-    """Ids and mask, (batch, longest)."""
-    longest = max(map(len, ids))
+    """Ids and mask, (batch, longest), the width rounded up to a multiple of four: fewer shapes to make kernels for."""
+    longest = -(-max(map(len, ids)) // 4) * 4
     return (torch.tensor([one + [pad] * (longest - len(one)) for one in ids]),
             torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids]))
 
 
-def class_weights(rows: Sequence[Row]) -> Tensor:
-    """Square root of the inverse share of each class."""
-    counts = Counter(row.label for row in rows)
-    raw = torch.tensor([math.sqrt(len(rows) / (3 * max(counts[label], 1))) for label in range(3)])
-    return raw / raw.mean()
+def weights(rows: Sequence[Row], balance: float) -> Tensor:
+    """What each row weighs, (rows,): more where its class is rare in its source, 1 on average; 0 without a label."""
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for row in rows:
+        if row.label != UNLABELLED:
+            counts[row.source][row.label] += 1
+    raw = {source: {label: (n / some.total()) ** -balance for label, n in some.items()}
+           for source, some in counts.items()}
+    mean = {source: sum(raw[source][label] * n for label, n in some.items()) / some.total()
+            for source, some in counts.items()}
+    return torch.tensor([0.0 if row.label == UNLABELLED else raw[row.source][row.label] / mean[row.source]
+                         for row in rows])
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the rows of a stage ask for, ready to be indexed by a batch."""
+
+    labels: Tensor  # (rows,), 0 where there is none
+    weights: Tensor  # (rows,)
+    unsaid: Tensor  # (rows, 3): a source without a neutral class says nothing of neutral
+    targets: Tensor | None  # (rows, 3)
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], targets: Tensor | None, balance: float) -> "Lesson":
+        """Of a stage's rows."""
+        return cls(torch.tensor([max(row.label, 0) for row in rows]), weights(rows, balance),
+                   torch.tensor([[False, row.two_class, False] for row in rows]), targets)
+
+    def loss(self, logits: Tensor, at: Sequence[int], knobs: Knobs) -> Tensor:
+        """Of the answers of all exits, (exits, batch, 3), to the rows `at`."""
+        total = logits.new_zeros(())
+        for exit_, answer in enumerate(logits):
+            last = exit_ == len(logits) - 1
+            hard = nn.functional.cross_entropy(answer.masked_fill(self.unsaid[at], -1e4), self.labels[at],
+                                               reduction="none")
+            loss = (hard * self.weights[at]).mean()
+            teacher = self.targets[at] if self.targets is not None else None if last else logits[-1].detach()
+            if teacher is not None:
+                soft = nn.functional.kl_div(torch.log_softmax(answer / knobs.heat, -1),
+                                            torch.log_softmax(teacher / knobs.heat, -1),
+                                            reduction="batchmean", log_target=True)
+                loss = (1 - knobs.soft) * loss + knobs.soft * knobs.heat**2 * soft
+            total = total + (1.0 if last else knobs.early) * loss
+        return total
 
 
 # Optimising
 
 
 def groups(network: Network, knobs: Knobs) -> list[dict[str, Any]]:
-    """The optimiser's groups: matrices decay, embeddings, norms and biases do not; a fresh head learns faster."""
-    named = list(network.named_parameters())
-    head = [p for name, p in named if name.startswith("head")]
-    matrices = [p for name, p in named if p.ndim > 1 and not name.startswith(("head", "word", "pos"))]
-    tables = ("word", "pos")
-    others = [p for name, p in named if name.startswith(tables) or (p.ndim < 2 and not name.startswith("head"))]
+    """The optimiser's groups: matrices decay, norms and biases do not; fresh heads learn faster."""
+    named = [(name, p) for name, p in network.named_parameters() if name != TABLE]
+    heads = [p for name, p in named if name.startswith("heads")]
+    matrices = [p for name, p in named if p.ndim > 1 and not name.startswith(("heads", "pos"))]
+    others = [p for name, p in named if name.startswith("pos") or (p.ndim < 2 and not name.startswith("heads"))]
     return [{"params": matrices, "weight_decay": knobs.decay, "lr": knobs.lr},
             {"params": others, "weight_decay": 0.0, "lr": knobs.lr},
-            {"params": head, "weight_decay": knobs.decay, "lr": knobs.lr * (1.0 if knobs.start else knobs.head_lr)}]
+            {"params": heads, "weight_decay": knobs.decay, "lr": knobs.lr * (1.0 if knobs.start else knobs.head_lr)}]
 
 
 def pace(step: int, steps: int, warmup: float) -> float:
@@ -139,8 +218,8 @@ def pace(step: int, steps: int, warmup: float) -> float:
 class Progress:
     """A line every 15 seconds: where the run is, what it loses, how fast it goes and how long it will take."""
 
-    def __init__(self, first: int, steps: int) -> None:
-        self._first, self._steps = first, steps
+    def __init__(self, name: str, first: int, steps: int) -> None:
+        self._name, self._first, self._steps = name, first, steps
         self._began = self._told = time.monotonic()
         self._tokens, self._loss = 0, 0.0
 
@@ -153,19 +232,26 @@ class Progress:
             return
         self._told = now
         left_min = (now - self._began) / (step + 1 - self._first) * (self._steps - step - 1) / 60
-        print(f"{step + 1}/{self._steps} loss {self._loss:.3f} {self._tokens / (now - self._began):.0f} tokens/s, "
+        pace_ = self._tokens / (now - self._began)
+        print(f"{self._name}: {step + 1}/{self._steps} loss {self._loss:.3f} {pace_:.0f} tokens/s, "
               f"{left_min:.0f} min left", flush=True)
 
 
 class Run:
-    """Network, optimiser and pace, as one thing that is saved and goes on."""
+    """Network, optimisers and pace, as one thing that is saved and goes on."""
 
     def __init__(self, network: Network, knobs: Knobs, steps: int) -> None:
         self.network = network
         self._knobs = knobs
-        self._optimiser = torch.optim.AdamW(groups(network, knobs), betas=(0.9, 0.98))
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser, lambda step: pace(step, steps, knobs.warmup))
+        # A batch uses few of the words: only their rows are touched, moments included.
+        optimisers = (torch.optim.AdamW(groups(network, knobs), betas=(0.9, 0.98), fused=True),
+                      torch.optim.SparseAdam([network.word.weight], lr=knobs.lr, betas=(0.9, 0.98)))
+        self._parts: dict[str, Any] = {"network": network}
+        for name, optimiser in zip(("dense", "words"), optimisers, strict=True):
+            self._parts[name] = optimiser
+            self._parts[f"{name} pace"] = torch.optim.lr_scheduler.LambdaLR(
+                optimiser, lambda step: pace(step, steps, knobs.warmup))
+        self._clipped = [p for name, p in network.named_parameters() if name != TABLE]
         self._file = Path(knobs.out) / "checkpoint.pt"
         self._kept_s = time.monotonic()
 
@@ -174,21 +260,22 @@ class Run:
         if not self._file.exists():
             return 0
         saved = torch.load(self._file)
-        for part, name in ((self.network, "network"), (self._optimiser, "optimiser"), (self._schedule, "schedule")):
+        for name, part in self._parts.items():
             part.load_state_dict(saved[name])
         return int(saved["step"])
 
     def learn(self, loss: Tensor, done: int) -> None:
         """One step down; a checkpoint when it is time. `done`: steps, this one included."""
-        self._optimiser.zero_grad()
+        self.network.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self._knobs.clip)
-        self._optimiser.step()
-        self._schedule.step()
+        nn.utils.clip_grad_norm_(self._clipped, self._knobs.clip)
+        for name in ("dense", "words", "dense pace", "words pace"):
+            self._parts[name].step()
         if time.monotonic() - self._kept_s > self._knobs.save_s:
             self._kept_s = time.monotonic()
-            torch.save({"network": self.network.state_dict(), "optimiser": self._optimiser.state_dict(),
-                        "schedule": self._schedule.state_dict(), "step": done}, self._file)
+            fresh = self._file.with_suffix(".new")
+            torch.save({name: part.state_dict() for name, part in self._parts.items()} | {"step": done}, fresh)
+            fresh.rename(self._file)
 
     def finish(self) -> None:
         """Leaves model.pt in place of the checkpoint."""
@@ -196,43 +283,47 @@ class Run:
         self._file.unlink(missing_ok=True)
 
 
-def main() -> None:
-    """Trains one stage."""
+def half(knobs: Knobs) -> bool:
+    """Whether to multiply in bfloat16: twice as fast where the processor knows it, ten times slower elsewhere."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return knobs.bf16 == "yes" or (knobs.bf16 == "auto" and bool(known.get("avx512_bf16")))
+
+
+def train(knobs: Knobs) -> None:
+    """One stage of one twin, from its checkpoint if there is one."""
     from tokenizers import Tokenizer
 
-    knobs = Knobs.read(sys.argv[1:])
     out, base = Path(knobs.out), Path(knobs.base)
     out.mkdir(parents=True, exist_ok=True)
     (out / "knobs.json").write_text(json.dumps(asdict(knobs), indent=1) + "\n")
     torch.set_num_threads(knobs.threads)
-    torch.manual_seed(knobs.seed)
-
-    rows = chosen(labelled(Path(knobs.data), "train"), knobs)
+    rows, targets = lessons(knobs)
+    lesson = Lesson.of(rows, targets, knobs.balance)
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.enable_truncation(knobs.tokens)
     ids = [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])]
     plan = batches([len(one) for one in ids], knobs)
-    loss_of = nn.CrossEntropyLoss(weight=class_weights(rows))
 
+    torch.manual_seed(0)  # twins share their fresh heads: the mean of two different ones would mean nothing
     network = Network(tokenizer.get_vocab_size(), knobs.layers, knobs.dropout)
     if knobs.start:
-        network.load_state_dict(torch.load(knobs.start))
+        network.load_part(torch.load(knobs.start))
     else:
         network.load_base(base / "base.npz")
+    torch.manual_seed(knobs.seed)
     network.train()
     run = Run(network, knobs, len(plan))
     first = run.resume()
-    progress = Progress(first, len(plan))
+    progress = Progress(out.name, first, len(plan))
     for step in range(first, len(plan)):
-        at = plan[step]
-        tokens, mask = padded([ids[i] for i in at])
-        # A source without a neutral class says nothing of neutral: its logit is left out there.
-        unsaid = torch.tensor([[False, rows[i].two_class, False] for i in at])
-        loss = loss_of(network(tokens, mask).masked_fill(unsaid, -1e4), torch.tensor([rows[i].label for i in at]))
+        tokens, mask = padded([ids[at] for at in plan[step]])
+        with torch.autocast("cpu", torch.bfloat16, enabled=half(knobs)):
+            logits = network(tokens, mask)
+        loss = lesson.loss(logits, plan[step], knobs)
         run.learn(loss, step + 1)
         progress.tell(step, float(loss.detach()), int(mask.sum()))
     run.finish()
 
 
 if __name__ == "__main__":
-    main()
+    train(Knobs.read(sys.argv[1:]))

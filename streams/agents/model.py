@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from streams.heart.errors import BadSetting
 from streams.heart.frame import LABELS
-from streams.heart.intake import Judged, Scored
+from streams.heart.intake import Asked, Judged, Scored
 from streams.heart.notice import BatchScored, Observer
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from models.score import Card, Score, Scorer
+    from models.score import Score, Scorer
 
 Load = Callable[[], "Scorer"]
 
@@ -28,10 +28,8 @@ class ModelThread:
 
     def __init__(self, settings: Settings, observer: Observer, load: Load | None = None) -> None:
         """Loads the model, and waits for it. Raises `BadSetting`, naming DENYUT_MODEL, when it cannot be had."""
-        from models.lang import Languages
-        from models.memo import Memo
+        from models.ruler import Ruler
         from models.score import NoModel
-        from models.steady import Steady
 
         self._observer = observer
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -40,33 +38,27 @@ class ModelThread:
         except NoModel as error:
             self.close()
             raise BadSetting(f"DENYUT_MODEL={settings.model!r}: {error}") from error
-        self.name = _name(scorer.card)
-        self._scorer = scorer
-        self._memo = Memo(scorer)
-        self._steady = Steady(self._memo)
-        self._languages = Languages(scorer.card)
+        self._ruler = Ruler(scorer)
+        self.name = self._ruler.name
         self.judge("selamat pagi", None)  # the first time takes 30 ms: not on the event loop
 
     def judge(self, text: str, declared: str | None) -> Judged:
         """Which language a text is in, and whether the model may score it. For one thread: the event loop's."""
-        verdict = self._languages.judge(text, declared)
+        verdict = self._ruler.judge(text, declared)
         return Judged(verdict.lang, verdict.known)
 
-    async def ask(self, texts: Sequence[str]) -> list[Scored | None]:
+    async def ask(self, texts: Sequence[Asked]) -> list[Scored | None]:
         """One score for each text; None: the model fails on this text, and on this alone. Raises `NoModel`."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, list(texts))
 
-    def _ask(self, texts: list[str]) -> list[Scored | None]:
-        began_s, spared, tokens = time.monotonic(), self._memo.spared, self._tokens()
-        scores = self._steady.score_or_poison(texts)
-        fresh = len(texts) - (self._memo.spared - spared)
+    def _ask(self, texts: list[Asked]) -> list[Scored | None]:
+        ruler = self._ruler
+        began_s, spared, tokens = time.monotonic(), ruler.spared, ruler.tokens
+        scores = ruler.scores(texts)
+        fresh = len(texts) - (ruler.spared - spared)
         took_s = time.monotonic() - began_s
-        self._observer.observe(BatchScored(len(texts), max(fresh, 0), self._tokens() - tokens, took_s))
+        self._observer.observe(BatchScored(len(texts), max(fresh, 0), ruler.tokens - tokens, took_s))
         return [_scored(score) for score in scores]
-
-    def _tokens(self) -> int:
-        """Tokens given to the model so far, by a scorer that counts them."""
-        return int(getattr(self._scorer, "tokens", 0))
 
     def close(self) -> None:
         """Ends the thread; a batch that it is in is finished first."""
@@ -77,13 +69,9 @@ def _of(settings: Settings) -> Load:
     def load() -> "Scorer":
         import models
 
-        return models.load(settings.model, threads=settings.threads)
+        return models.load(settings.model, threads=settings.threads, effort=settings.effort)
 
     return load
-
-
-def _name(card: "Card") -> str:
-    return f"{card.name}@{card.digest[:12]}"
 
 
 def _scored(score: "Score | None") -> Scored | None:

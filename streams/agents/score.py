@@ -26,7 +26,7 @@ from streams.agents.model import Load as LoadModel
 from streams.agents.model import ModelThread
 from streams.clock import Clock
 from streams.heart.errors import BadBrands
-from streams.heart.intake import Done, Intake, Limits, Scored
+from streams.heart.intake import Asked, Done, Intake, Limits, Scored
 from streams.heart.notice import HandedBack, Observer, PostRejected, Rebalanced
 from streams.metrics import Metrics
 from streams.outbox import FaustSender, Outbox
@@ -68,7 +68,7 @@ class Model(Protocol):
     def name(self) -> str:
         """How it is called in frames: another name is another ruler."""
 
-    async def ask(self, texts: Sequence[str]) -> list[Scored | None]:
+    async def ask(self, texts: Sequence[Asked]) -> list[Scored | None]:
         """One score for each text; None: the model fails on this text, and on this alone. Raises `NoModel`."""
 
 

@@ -64,6 +64,13 @@ class Scored(NamedTuple):
     label: int
 
 
+class Asked(NamedTuple):
+    """A text that the model is asked for, and its language."""
+
+    text: str
+    lang: str
+
+
 class Judged(NamedTuple):
     """Which language a text is in, and whether the model may score it."""
 
@@ -93,7 +100,7 @@ class _Pending(NamedTuple):
 class Batch:
     """Some records, decoded and matched, on their way to the model. `texts` are what the model is asked."""
 
-    texts: list[str] = field(default_factory=list)
+    texts: list[Asked] = field(default_factory=list)
     pending: list[_Pending] = field(default_factory=list)
     floors: list[tuple[int, int, int]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -170,7 +177,7 @@ class Intake:
         if judged.known:
             lang = judged.lang
             text = len(batch.texts)
-            batch.texts.append(post.text)
+            batch.texts.append(Asked(post.text, lang))
         batch.pending.append(_Pending(record, post, matches, lang, text))
         return "matched"
 

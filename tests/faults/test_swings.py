@@ -127,7 +127,7 @@ class Scene:
             records = [Record(at, future.get(30).offset, arrival, name, value)
                        for (at, arrival, name, value), future in zip(minute, sent, strict=True)]  # fmt: skip
             batch = self._intake.read(records)
-            scores = [next(MOODS[word] for word in text.split() if word in MOODS) for text in batch.texts]
+            scores = [next(MOODS[word] for word in text.split() if word in MOODS) for text, _ in batch.texts]
             frames = self._intake.finish(batch, scores, "rule", PARTITIONS).frames
             sent = [self._producer.send(self.settings.topic("mentions"), frame, partition=at)
                     for at, frame in frames.items()]  # fmt: skip
