@@ -33,6 +33,8 @@ from torch import Tensor, nn
 from models.recipes.data import UNLABELLED, Row, labelled, unlabelled
 from models.recipes.knobs import read as knobs_of
 from models.recipes.network import Network
+from models.recipes.register import typed
+from models.text import normalise
 
 NUSAX = {"id", "en", "jv", "su", "min"}
 STAGES = ("small", "all", "student")
@@ -301,7 +303,9 @@ def train(knobs: Knobs) -> None:
     lesson = Lesson.of(rows, targets, knobs.balance)
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.enable_truncation(knobs.tokens)
-    ids = [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])]
+    rng = random.Random(knobs.seed + 2)
+    typed_ = [normalise(typed(row.text, row.lang, rng)) for row in rows]
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(typed_)]
     plan = batches([len(one) for one in ids], knobs)
 
     torch.manual_seed(0)  # twins share their fresh heads: the mean of two different ones would mean nothing

@@ -1,0 +1,94 @@
+"""Choose: temperatures and the threshold of the early exit, on answers that one can see through."""
+
+import numpy as np
+import pytest
+
+from models.recipes.choose import (
+    FAMILIES,
+    SLACK,
+    Answers,
+    Choice,
+    calibration_error,
+    crossed,
+    fitted,
+    losses,
+    shares,
+    temperature,
+)
+
+SETS = np.array(["tweeteval-en", "smsa-id", "nusax-id", "nusax-jv"])
+OF = np.array(["en", "id", "id", "regional"])
+
+
+def public(rows: int, seed: int, *heats: float, hard: float = 0.3) -> Answers:
+    """Rows whose labels follow the late exit, told `heats` times too surely; some are hard for the early one."""
+    rng = np.random.default_rng(seed)
+    honest = rng.normal(0, 2, (rows, 3))
+    powers = np.exp(honest)
+    labels = np.array([rng.choice(3, p=row / row.sum()) for row in powers])
+    is_hard = rng.random(rows) < hard
+    early = np.where(is_hard[:, None], rng.normal(0, 0.3, (rows, 3)), honest)
+    sets = np.arange(rows) % len(SETS)
+    return Answers(np.stack([early * heats[0], honest * heats[-1]]), labels, SETS[sets], OF[sets])
+
+
+def test_a_temperature_undoes_what_was_said_too_surely() -> None:
+    """Logits that are twice too large are halved."""
+    said = public(6_000, 1, 1.0, 2.0)
+    assert temperature(said.logits[1], said.labels) == pytest.approx(2.0, abs=0.12)
+
+
+def test_the_threshold_is_the_cheapest_that_loses_next_to_nothing() -> None:
+    """Its loss is within the slack of the one where all texts go on; the next cheaper one's is not."""
+    said = public(4_000, 2, 1.0, 1.0)
+    everyone = np.ones(len(said.labels), bool)
+    choice = fitted(said, everyone)
+
+    def loss(threshold: float) -> float:
+        served, _ = Choice(choice.temperatures, threshold, {}).served(said)
+        each = losses(served, said.labels)
+        return float(np.mean([each[said.sets == one].mean() for one in SETS[:3]]))
+
+    allowed = loss(2.0) * (1 + SLACK)
+    assert loss(choice.threshold) <= allowed < loss(choice.threshold - 0.01)
+    _, goes_on = choice.served(said)
+    assert 0.2 < goes_on.mean() < 0.9
+
+
+def test_where_the_late_half_adds_nothing_no_text_goes_on() -> None:
+    """Of two halves that say the same, the first is enough."""
+    choice = fitted(public(2_000, 3, 1.0, 1.0, hard=0.0), np.ones(2_000, bool))
+    assert choice.threshold == pytest.approx(0.34)
+
+
+def test_families_are_warmed_apart() -> None:
+    """A family that is too sure is cooled, and the others are left."""
+    said = public(9_000, 4, 1.0, 1.0, hard=0.0)
+    said.logits[:, said.families == "regional"] *= 1.8
+    choice = fitted(said, np.ones(9_000, bool))
+    assert choice.warmth["regional"] / choice.warmth["en"] == pytest.approx(1.8, abs=0.25)
+    assert set(choice.warmth) == set(FAMILIES)
+
+
+def test_a_fit_is_judged_on_rows_that_it_has_not_seen() -> None:
+    """Honest answers keep their calibration when each half is served by the other half's fit."""
+    said = public(6_000, 5, 1.0, 1.5)
+    halves = np.random.default_rng(1).random(6_000) < 0.5
+    before = calibration_error(shares(said.logits[1], 1.0), said.labels)
+    assert crossed(said, halves) < 0.03 < before
+
+
+def test_calibration_error_equals_the_textbook() -> None:
+    """Bin by bin: how far the mean certainty is from the share that is right, weighted by the bin's rows."""
+    rng = np.random.default_rng(6)
+    probabilities = rng.dirichlet([0.5, 0.5, 0.5], 500)
+    labels = rng.integers(0, 3, 500)
+    want = 0.0
+    for at in range(15):
+        inside = [row for row in range(500) if at / 15 <= probabilities[row].max() < (at + 1) / 15 or
+                  (at == 14 and probabilities[row].max() == 1)]
+        if inside:
+            sure = sum(probabilities[row].max() for row in inside) / len(inside)
+            right = sum(int(probabilities[row].argmax()) == labels[row] for row in inside) / len(inside)
+            want += len(inside) / 500 * abs(sure - right)
+    assert calibration_error(probabilities, labels) == pytest.approx(want)
