@@ -21,12 +21,16 @@ $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable '.[test]'
 	touch $@
 
+$(VENV)/.torch: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable '.[torch]'
+	touch $@
+
 setup: $(VENV)/.test  ## An environment with everything but torch, in .venv
 
 demo: $(VENV)/.demo  ## The whole pipeline in your terminal: make demo ARGS="--headless --for 60"
 	@$(BIN)/denyut demo $(ARGS)
 
-test: check  ## Everything that CI runs: the static half, then all tests, a real Kafka's included
+test: check $(VENV)/.torch  ## Everything that CI runs: the static half, then all tests, a real Kafka's included
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.test  ## CI's static half: ruff and mypy --strict
@@ -48,10 +52,17 @@ coverage: $(VENV)/.test  ## How often the mood's interval holds the truth
 bench: $(VENV)/.test  ## The table of budgets, measured on this machine
 	$(BIN)/python -m tests.bench $(ARGS)
 
-evaluate: $(VENV)/.demo  ## The model's quality on labelled posts: make evaluate DATA=folder
+model: $(VENV)/.torch  ## The embedded model anew, hours of two cores: make model DATA=folder [OUT=folder]
+	@test -n "$(DATA)" || { echo "Name the data folder, see models/recipes/README.md: make model DATA=folder" >&2; exit 2; }
+	$(BIN)/python -m models.recipes.make --data $(DATA) --out $(or $(OUT),build/model) $(ARGS)
+
+model-smoke: $(VENV)/.torch  ## The whole recipe on a tiny slice, in under two minutes
+	$(BIN)/python -m pytest -s tests/test_make.py
+
+evaluate: $(VENV)/.demo  ## The model's quality on the data folder's dev rows: make evaluate DATA=folder
 	$(BIN)/python -m models.recipes.evaluate --data $(DATA) $(ARGS)
 
 clean:  ## Forget what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test check driver swings swings-full coverage bench evaluate clean
+.PHONY: help setup demo test check driver swings swings-full coverage bench model model-smoke evaluate clean

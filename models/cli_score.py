@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from models.lang import Languages
 from models.memo import Memo
-from models.score import Scorer
+from models.score import Scorer, warmed
 from models.steady import Steady
 
 CHUNK = 256  # lines
@@ -32,7 +32,9 @@ def score_lines(lines: Iterable[str], out: TextIO, scorer: Scorer, json_lines: b
     for chunk in arrivals(lines):
         asked = [asked_of(line) if json_lines else (line, None) for line in chunk]
         for answer, one in zip(answers(asked, languages, steady), asked, strict=True):
-            out.write((json.dumps(answer, ensure_ascii=False) if json_lines else plain(answer, one)) + "\n")
+            said = json.dumps(answer, ensure_ascii=False) if json_lines else plain(answer, one)
+            # A lone surrogate, which JSON and file names let through, has no bytes.
+            out.write(said.encode("utf-8", "replace").decode() + "\n")
         out.flush()
 
 
@@ -44,7 +46,7 @@ def asked_of(line: str) -> Asked:
     """
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second: brackets in brackets without end
         return "not JSON"
     match said:
         case {"text": str(text), "lang": str(lang)}:
@@ -71,8 +73,9 @@ def answers(asked: Sequence[Asked], languages: Languages, steady: Steady) -> lis
         if score is None:
             out[at] = {"label": None, "reason": "poison", "lang": lang}
         else:
-            shares = {name: round(getattr(score, name), DIGITS) for name in ("negative", "neutral", "positive")}
-            out[at] = shares | {"score": round(score.score, DIGITS), "label": score.label, "lang": lang}
+            said = warmed(score, steady.card.warmth.get(lang, 1.0))
+            shares = {name: round(getattr(said, name), DIGITS) for name in ("negative", "neutral", "positive")}
+            out[at] = shares | {"score": round(said.score, DIGITS), "label": said.label, "lang": lang}
     return out
 
 
@@ -83,6 +86,8 @@ def plain(answer: dict[str, Any], one: Asked) -> str:
     'positive +0.93  id   Bagus sekali!'
     """
     text = one if isinstance(one, str) else one[0]
+    # A post must not steer the terminal that it is shown on; U+200D only joins emoji.
+    text = "".join(letter if letter.isprintable() or letter == "\u200d" else " " for letter in text)
     mood = f"{answer['label']} {answer['score']:+.2f}" if answer["label"] else f"- ({answer['reason']})"
     return f"{mood:<14}  {answer.get('lang', ''):<3}  {text}"
 

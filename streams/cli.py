@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from models.score import Effort
     from streams.settings import Settings
 
+EFFORTS = ("fast", "balanced", "exact")  # models.score has them as well; importing it here would cost each start
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -87,15 +89,17 @@ def demo(seconds: float | None, headless: bool, seed: int, rate: float, record: 
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--json", "json_lines", is_flag=True, help='JSON lines in ({"text": …, "lang"?: …}) and out.')
 @click.option("--model", default="", help="A folder, or a Hugging Face name.  [default: the embedded model]")
+@click.option("--effort", type=click.Choice(EFFORTS), default="balanced", show_default=True,
+              help="Of a model that can answer early: all texts do, the sure ones, or none.")
 @answered
-def score(texts: Sequence[str], json_lines: bool, model: str) -> None:
+def score(texts: Sequence[str], json_lines: bool, model: str, effort: "Effort") -> None:
     """Score texts; without TEXT, lines from stdin."""
     import models
     from models.cli_score import score_lines
 
     lines = [json.dumps({"text": text}) for text in texts] if json_lines else list(texts)
     chosen = settings()
-    scorer = models.load(model or chosen.model, threads=chosen.threads)
+    scorer = models.load(model or chosen.model, threads=chosen.threads, effort=effort)
     score_lines(lines or sys.stdin, sys.stdout, scorer, json_lines=json_lines)
 
 
@@ -220,6 +224,62 @@ def brands_check(path: Path, against: Path | None, text: str | None, source: str
 
         named = checked.match(text, source, int(time.time() * 1000))
         click.echo(", ".join(match.brand for match, _ in named) or "no brand")
+
+
+@main.group("model")
+def model_() -> None:
+    """Look at a model, prove it, measure it on labelled posts of yours."""
+
+
+@model_.command("show")
+@click.option("--model", default="", help="A folder, or a Hugging Face name.  [default: DENYUT_MODEL]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as card.json has it.")
+@answered
+def model_show(model: str, as_json: bool) -> None:
+    """The card: what it is, what it learnt from, how good it is in each language, where it is weak."""
+    from models.cli_model import shown, shown_json
+
+    click.echo((shown_json if as_json else shown)(model or settings().model))
+
+
+@model_.command("check")
+@click.option("--model", default="", help="A folder, or a Hugging Face name.  [default: DENYUT_MODEL]")
+@answered
+def model_check(model: str) -> None:
+    """Its checksum, and a few answers that are known beforehand."""
+    from models.cli_model import check
+
+    check(model or settings().model, sys.stdout)
+
+
+@model_.command("evaluate")
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model", default="", help="A folder, or a Hugging Face name.  [default: DENYUT_MODEL]")
+@click.option("--effort", type=click.Choice(EFFORTS), default="balanced", show_default=True, help="As in denyut score.")
+@click.option("--text", default="text", show_default=True, metavar="COLUMN", help="What was said.")
+@click.option("--label", default="label", show_default=True, metavar="COLUMN",
+              help="What it was: negative, neutral, positive, or the like.")
+@click.option("--lang", metavar="COLUMN", help="The declared language.  [default: lang, where there is one]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@answered
+def model_evaluate(path: Path, model: str, effort: "Effort", as_json: bool, **columns: Any) -> None:
+    """How good a model is on labelled posts, JSON lines or CSV, by language and by their column `source`."""
+    import models
+    from models.cli_model import BadFile, Columns, evaluated, told
+    from streams.heart.errors import BadSetting
+
+    chosen = settings()
+    scorer = models.load(model or chosen.model, threads=chosen.threads, effort=effort)
+    try:
+        found = evaluated(path, Columns(**columns), scorer)
+    except BadFile as error:
+        raise BadSetting(str(error)) from error
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(found))
+    else:
+        click.echo(told(found))
 
 
 @main.command("settings")

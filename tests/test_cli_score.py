@@ -7,16 +7,23 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import models
 from models.cli_score import CHUNK, score_lines
-from models.score import NoModel
+from models.score import NoModel, Scorer, warmed
 from tests.scorers import RuleScorer, rule
 
 GOOD = "saya suka sekali dengan pelayanan yang cepat dan ramah ini"
 GERMAN = "der Service war langsam und niemand hat meine Fragen beantwortet"
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Scorer:
+    return models.load()
 
 
 def answered(lines: Iterable[str], scorer: RuleScorer | None = None) -> list[dict[str, Any]]:
@@ -102,3 +109,45 @@ def test_people_get_one_line_a_text() -> None:
     first, second = out.getvalue().splitlines()
     assert first.split() == ["positive", f"{rule(GOOD).score:+.2f}", "id", *GOOD.split()]
     assert second.split() == ["-", "(language)", "de", *GERMAN.split()]
+
+
+@pytest.mark.parametrize("text", [
+    "", " ", "\U0001f60d", "https://t.co/a https://t.co/b www.example.org", "bagus " * 10_000, "привет как дела у вас",
+    "這家店的咖啡很好喝", "\x00", "bagus\x00sekali", "\ud800", "enak \udc80 sekali", "\u202e\u200b", "@budi #kopi 123"])
+@pytest.mark.parametrize("lang", [None, "id", "xx", "\ud800", ""])
+def test_bad_input_gets_a_score_or_a_reason(embedded: Scorer, text: str, lang: str | None) -> None:
+    """Never an exception, and never silence; in JSON and for people."""
+    out = io.StringIO()
+    score_lines([json.dumps({"text": text, "lang": lang})], out, embedded, json_lines=True)
+    said = json.loads(out.getvalue())
+    assert said["reason"] in ("no_words", "unsure", "language") if said["label"] is None else -1 <= said["score"] <= 1
+    score_lines([text], out, embedded, json_lines=False)
+    assert out.getvalue().encode().endswith(b"\n")
+
+
+def test_a_line_without_end_is_a_bad_line() -> None:
+    """Brackets in brackets exhaust a parser of another kind than bad letters do."""
+    deep = "[" * 200_000
+    for said in answered([deep, '{"text": ' + deep, '{"text": ' + "9" * 10_000]):
+        assert said["reason"] == "bad_line"
+
+
+def test_people_see_no_control_characters() -> None:
+    """A post must not move the cursor of the terminal that it is shown on, nor make two lines of one."""
+    out = io.StringIO()
+    score_lines([f"\x1b[2J{GOOD}\x00\r\nx\x9b"], out, RuleScorer(), json_lines=False)
+    (line,) = out.getvalue().splitlines()
+    assert line.isprintable()
+
+
+def test_a_score_is_warmed_by_its_language() -> None:
+    """A card may say that it is too sure of itself in one language; the label stays, the other language too."""
+    scorer = RuleScorer()
+    scorer.card = msgspec.structs.replace(scorer.card, warmth={"id": 2.0})
+    english = "we have a bad feeling about that man and the cat"
+    asked = [json.dumps({"text": text, "lang": lang}) for text, lang in ((GOOD, "id"), (english, "en"))]
+    warm, plain = answered(asked, scorer)
+    want = warmed(rule(GOOD), 2.0)
+    assert warm["score"] == round(want.score, 6) != round(rule(GOOD).score, 6)
+    assert warm["label"] == rule(GOOD).label
+    assert plain["score"] == round(rule(english).score, 6)

@@ -17,10 +17,10 @@ WIDTH, HEADS, INNER, EPS = 384, 12, 1536, 1e-12
 class Layer(nn.Module):  # type: ignore[misc]  # torch's types are not read
     """One layer: attention, then feed-forward, each with its residual and norm."""
 
-    def __init__(self, dropout: float) -> None:
+    def __init__(self, inner: int, dropout: float) -> None:
         super().__init__()
         self.q, self.k, self.v, self.ao = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
-        self.fi, self.fo = nn.Linear(WIDTH, INNER), nn.Linear(INNER, WIDTH)
+        self.fi, self.fo = nn.Linear(WIDTH, inner), nn.Linear(inner, WIDTH)
         self.aln, self.oln = nn.LayerNorm(WIDTH, EPS), nn.LayerNorm(WIDTH, EPS)
         self.drop = nn.Dropout(dropout)
 
@@ -42,13 +42,16 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch's types are not read
 class Network(nn.Module):  # type: ignore[misc]  # torch's types are not read
     """Token ids and mask in, three logits an exit out (negative, neutral, positive)."""
 
-    def __init__(self, pieces: int, exits: Sequence[int], dropout: float = 0.1) -> None:
-        """`exits`: after which layers it answers, rising; the last one says how many layers there are."""
+    def __init__(self, pieces: int, exits: Sequence[int], dropout: float = 0.1, inner: int = INNER) -> None:
+        """`exits`: after which layers it answers, rising; the last one says how many layers there are.
+
+        `inner`: width of the feed-forward part, the base's unless it was narrowed.
+        """
         super().__init__()
         self.exits = tuple(exits)
         self.word, self.pos = nn.Embedding(pieces, WIDTH, sparse=True), nn.Embedding(512, WIDTH)
         self.ln = nn.LayerNorm(WIDTH, EPS)
-        self.layers = nn.ModuleList(Layer(dropout) for _ in range(self.exits[-1]))
+        self.layers = nn.ModuleList(Layer(inner, dropout) for _ in range(self.exits[-1]))
         self.drop = nn.Dropout(dropout)
         # By name of the layer, so that a network with fewer exits can take what it needs from one with more.
         self.heads = nn.ModuleDict({str(at): nn.Linear(WIDTH, 3) for at in self.exits})

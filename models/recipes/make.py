@@ -1,0 +1,233 @@
+"""Make: the model that ships, from the base to its card, by one command.
+
+    python -m models.recipes.make --data DATA --out OUT [--KNOB VALUE ...]
+
+    base     multilingual-e5-small, its vocabulary cut                             base/
+    small    12 layers that can answer after five of them, first steps             small/
+    all      the same, on every labelled row: the teacher                          all/
+    teach    what it says of the labelled rows and of unlabelled posts             targets.npy
+    student  its first layers, taught by those answers                             student/
+    export   int8 graphs: the model, and the variants that it is compared with     model/ variants/
+    choose   temperatures and the threshold of the early exit, on dev rows         model/card.json
+    compare  quality and speed of the model and the variants                       model/card.json
+    card     quality on dev rows, behaviour, and the page for people               model/card.json model/README.md
+
+Each training stage is two twins, one core each, and their mean. A step that is done is not done again, one that was
+stopped goes on from its checkpoint; so the same command resumes. What ships is the folder OUT/model.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models.recipes import knobs
+
+FACTS = Path(__file__).parent / "card.json"  # licence, base, data and their terms
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that may be turned. Unknown names and wrong types are errors; the values stay with the result."""
+
+    data: str  # folder of labelled.jsonl.gz and unlabelled.jsonl.gz
+    out: str
+    source: str = "wheels"  # where the base comes from, see models.recipes.base
+    name: str = "denyut-small-2"
+    twins: int = 2
+    teacher: str = "3,4,6,8,12"  # exits
+    student: str = "3,4,6,8"  # exits; the model gets the two of `serve`
+    serve: str = "4,8"
+    english: int = 10_000  # tweets in the first steps
+    posts: int = 30_000  # unlabelled English posts for the student; Indonesian ones are all taken
+    small_lr: float = 1e-4
+    all_lr: float = 1.2e-4
+    student_lr: float = 1.5e-4
+    limit: int = 0  # rows of each stage; 0: all. For a test run
+
+    def path(self, *names: str) -> Path:
+        """Below OUT."""
+        return Path(self.out, *names)
+
+
+class Log:
+    """What took how long, kept over resumes in OUT/making.json."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._file = plan, plan.path("making.json")
+        self.said: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {"minutes": {}}
+        self.said |= {"command": f"python -m models.recipes.make {' '.join(said(plan))}", "hardware": hardware()}
+
+    def making(self) -> dict[str, Any]:
+        """What the card says of it."""
+        turned = {name: value for name, value in asdict(self._plan).items() if name not in ("data", "out", "source")}
+        return {"command": self.said["command"], "hours": self.said.get("hours", 0.0), "knobs": turned,
+                "hardware": self.said["hardware"], "seeds": list(range(1, self._plan.twins + 1))}
+
+    def add(self, step: str, began_s: float) -> None:
+        """A step has ended, or was stopped: its time so far."""
+        minutes = self.said["minutes"]
+        minutes[step] = round(minutes.get(step, 0.0) + (time.monotonic() - began_s) / 60, 1)
+        self.said["hours"] = round(sum(minutes.values()) / 60, 2)
+        self._file.write_text(json.dumps(self.said, indent=1) + "\n")
+
+
+def said(plan: Plan) -> list[str]:
+    """The knobs that are not as they come, without folders: a card is read elsewhere."""
+    usual = Plan(plan.data, plan.out, source=plan.source)
+    turned = [word for name, value in asdict(plan).items() if value != getattr(usual, name)
+              for word in (f"--{name}", str(value))]
+    return ["--data", "DATA", "--out", "OUT", *turned]
+
+
+def hardware() -> str:
+    """Processor and cores, in words."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        model = next((line.partition(":")[2].strip() for line in info.read_text().splitlines()
+                      if line.startswith("model name")), model)
+    return f"{os.cpu_count()} cores, {model}"
+
+
+# Steps
+
+
+def base(plan: Plan) -> None:
+    """The base and its cut vocabulary."""
+    from models.recipes.base import NoBase, built
+
+    try:
+        built(plan.source, Path(plan.data), plan.path("base"))
+    except NoBase as error:
+        raise SystemExit(f"base: {error}") from error
+
+
+def stage(plan: Plan, name: str, **turned: Any) -> None:
+    """One training stage: its twins side by side, then their mean."""
+    from models.recipes.merge import merge
+
+    twins = [f"{name}-{seed}" for seed in range(1, plan.twins + 1)]
+    running = []
+    for seed, twin in enumerate(twins, 1):
+        if not plan.path(twin, "model.pt").exists():
+            words = {"base": plan.path("base"), "data": plan.data, "out": plan.path(twin), "stage": name, "seed": seed,
+                     "limit": plan.limit, "twins": plan.twins} | turned
+            flags = [word for knob, value in words.items() for word in (f"--{knob}", str(value))]
+            running.append(subprocess.Popen([sys.executable, "-m", "models.recipes.train", *flags],
+                                            env=os.environ | {"OMP_NUM_THREADS": "1"}))
+    failed = [one.args for one in running if one.wait()]
+    if failed:
+        raise SystemExit(f"{name}: {len(failed)} of {plan.twins} twins failed; the same command goes on where it was")
+    merge([plan.path(twin, "model.pt") for twin in twins], plan.path(name, "model.pt"))
+
+
+def teach(plan: Plan) -> None:
+    """The teacher's answers."""
+    from models.recipes.teach import teach as answer
+    from models.recipes.train import Knobs
+
+    knobs_ = Knobs(base=str(plan.path("base")), data=plan.data, out=plan.out, stage="all", exits=plan.teacher,
+                   posts=plan.posts, limit=plan.limit)
+    answer(knobs_, plan.path("all", "model.pt"), plan.path("targets.npy"))
+
+
+def export(plan: Plan) -> None:
+    """The model and its variants."""
+    from models.recipes.export import export as write
+
+    early, late = layers(plan.serve)
+    deepest = layers(plan.teacher)[-1]
+    teacher, student = plan.path("all", "model.pt"), plan.path("student", "model.pt")
+    for name, weights, exits, precision in (
+            (f"variants/{deepest} layers", teacher, [deepest], "int8"),
+            (f"variants/{deepest} layers, fp32", teacher, [deepest], "fp32"),
+            (f"variants/exits {early} and {deepest}, untaught", teacher, [early, deepest], "int8"),
+            ("variants/6 layers, taught", student, [6], "int8"),
+            (f"variants/exits {early} and {late}, fp32", student, [early, late], "fp32"),
+            ("model", student, [early, late], "int8")):
+        write(plan.path("base"), Path(plan.data), weights, exits, plan.path(name), precision)
+
+
+def choose(plan: Plan) -> None:
+    """Temperatures and threshold."""
+    from models.recipes.choose import choose as fit
+
+    fit(plan.path("model"), Path(plan.data), plan.name)
+    for variant in sorted(plan.path("variants").iterdir()):
+        fit(variant, Path(plan.data), variant.name)
+
+
+def compare(plan: Plan) -> None:
+    """The table of variants."""
+    from models.recipes.compare import compare as measure
+
+    measure(plan.path("model"), plan.path("variants"), Path(plan.data))
+
+
+def card(plan: Plan) -> None:
+    """What is known beforehand, how it was made, then quality, behaviour and the page."""
+    path = plan.path("model", "card.json")
+    written = json.loads(path.read_text())
+    written |= json.loads(FACTS.read_text())
+    written.setdefault("report", {})["making"] = Log(plan).making()
+    path.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+    done = subprocess.run([sys.executable, "-m", "models.recipes.evaluate", "--data", plan.data, "--model",
+                           str(plan.path("model")), "--write"], check=False)
+    if done.returncode:
+        raise SystemExit("card: evaluating failed; the same command goes on where it was")
+
+
+def layers(exits: str) -> list[int]:
+    """Exits as numbers."""
+    return [int(one) for one in exits.split(",")]
+
+
+def steps(plan: Plan) -> list[tuple[str, Path, Callable[[], None]]]:
+    """Every step: its name, the file that shows that it is done, and what does it."""
+    small, teacher = plan.path("small", "model.pt"), plan.path("all", "model.pt")
+    return [
+        ("base", plan.path("base", "base.npz"), lambda: base(plan)),
+        ("small", small, lambda: stage(plan, "small", exits=plan.teacher, english=plan.english, lr=plan.small_lr)),
+        ("all", teacher, lambda: stage(plan, "all", exits=plan.teacher, start=small, lr=plan.all_lr)),
+        ("teach", plan.path("targets.npy"), lambda: teach(plan)),
+        ("student", plan.path("student", "model.pt"),
+         lambda: stage(plan, "student", exits=plan.student, start=teacher, lr=plan.student_lr, early=1.0,
+                       posts=plan.posts, targets=plan.path("targets.npy"))),
+        ("export", plan.path("model", "model.onnx"), lambda: export(plan)),
+        ("choose", plan.path("chosen"), lambda: choose(plan)),
+        ("compare", plan.path("compared"), lambda: compare(plan)),
+        ("card", plan.path("done"), lambda: card(plan)),
+    ]
+
+
+def make(plan: Plan) -> None:
+    """All steps that are not done yet."""
+    plan.path().mkdir(parents=True, exist_ok=True)
+    log = Log(plan)
+    for name, shown_by, do in steps(plan):
+        if shown_by.exists():
+            print(f"{name}: done before", flush=True)
+            continue
+        began_s = time.monotonic()
+        try:
+            do()
+        finally:
+            log.add(name, began_s)
+        shown_by.touch()
+        print(f"{name}: done in {(time.monotonic() - began_s) / 60:.1f} min", flush=True)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Makes it."""
+    make(knobs.read(Plan, argv))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
