@@ -13,6 +13,7 @@ from models.onnx_backend import EarlyOnnxScorer, OnnxScorer  # noqa: E402  # tor
 from models.recipes.data import UNLABELLED, Row  # noqa: E402
 from models.recipes.export import built, parts, ranges  # noqa: E402
 from models.recipes.merge import merge  # noqa: E402
+from models.recipes.narrow import narrowed  # noqa: E402
 from models.recipes.network import Network  # noqa: E402
 from models.recipes.train import Knobs, Lesson, batches, pace, padded, weights  # noqa: E402
 from models.score import Card, Late  # noqa: E402
@@ -152,3 +153,23 @@ def test_the_exported_graphs_say_what_the_network_says(tmp_path: Path, precision
     assert np.abs(whole.logits(ids, keep) - halves.logits(ids, keep)).max() < 1e-5
     alone = np.concatenate([halves.logits(*(one.numpy() for one in padded([text]))) for text in IDS])
     assert np.abs(halves.logits(ids, keep) - alone).max() < 1e-5
+
+
+def test_a_network_is_narrowed_without_loss_where_neurons_say_nothing_new() -> None:
+    """A neuron that always answers the same is dropped, and what it wrote stays, in the bias."""
+    net = network(1, 2)
+    with torch.no_grad():
+        for layer in net.layers:
+            layer.fi.weight[::2] = 0  # every second neuron answers gelu(bias), whatever it is asked
+            layer.fi.bias[::2] = 0.8
+    half = Network(60, [1, 2], inner=768).eval()
+    half.load_part(narrowed(net, IDS, 768))
+    with torch.no_grad():
+        assert torch.allclose(half(*padded(IDS)), net(*padded(IDS)), atol=1e-4)
+
+
+def test_a_network_that_keeps_all_neurons_is_the_same() -> None:
+    """Nothing to drop, nothing changed."""
+    net = network(1)
+    state = narrowed(net, IDS, 1536)
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())

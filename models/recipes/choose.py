@@ -143,8 +143,8 @@ def choose(folder: Path, data: Path, name: str) -> None:
     choice = fitted(said, np.ones(len(said.labels), bool))
     card = json.loads((folder / "card.json").read_text())
     report = card.setdefault("report", {})
-    report["crossed"] = round(crossed(said, halves), 4)
     card |= {"name": name, "temperature": choice.temperatures[0],
+             "calibration_crossed": round(crossed(said, halves), 4),
              "warmth": {lang: choice.warmth[family] for family, langs in FAMILIES.items() if family in choice.warmth
                         for lang in langs}}
     if "late" in card:

@@ -46,7 +46,7 @@ LATE = "late.onnx"
 MAX_TOKENS = 96  # a longer text is cut
 POSITIONS = 128  # of the base's 512: no text is longer
 SMOOTHING = 0.7
-CALIBRATION_TEXTS, CALIBRATION_BATCH = 1024, 32
+SAMPLE_TEXTS, SAMPLE_BATCH = 1024, 32
 
 
 def ranges(network: Network, ids: Sequence[list[int]]) -> dict[str, Range]:
@@ -64,8 +64,8 @@ def ranges(network: Network, ids: Sequence[list[int]]) -> dict[str, Range]:
              for at, layer in enumerate(network.layers) for part in ("q", "ao", "fi", "fo")]
     order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
     with torch.no_grad():
-        for start in range(0, len(order), CALIBRATION_BATCH):
-            tokens, mask = padded([ids[at] for at in order[start:start + CALIBRATION_BATCH]])
+        for start in range(0, len(order), SAMPLE_BATCH):
+            tokens, mask = padded([ids[at] for at in order[start:start + SAMPLE_BATCH]])
             live = mask.bool()
             network(tokens, mask)
     for hook in hooks:
@@ -268,28 +268,29 @@ def built(network: Network, part: Part, reach: dict[str, Range] | None) -> onnx.
 
 
 def read(base: Path, weights: Path, exits: Sequence[int]) -> tuple[Network, Any]:
-    """The trained network with these exits, and its tokenizer as it serves."""
+    """The trained network with these exits, as wide as its weights are, and its tokenizer as it serves."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.enable_truncation(MAX_TOKENS)
-    network = Network(tokenizer.get_vocab_size(), exits)
-    network.load_part(torch.load(weights))
+    state = torch.load(weights)
+    network = Network(tokenizer.get_vocab_size(), exits, inner=len(state["layers.0.fi.bias"]))
+    network.load_part(state)
     return network.eval(), tokenizer
 
 
-def measured(network: Network, tokenizer: Any, data: Path) -> dict[str, Range]:
-    """The ranges of the activations over some training texts."""
+def sampled(data: Path, tokenizer: Any) -> list[list[int]]:
+    """The tokens of some training texts, to see what a network does with them."""
     rows = [row for row in labelled(data, "train") if row.source != "umsab"]
-    rows = rows[::max(len(rows) // CALIBRATION_TEXTS, 1)]
-    return ranges(network, [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])])
+    rows = rows[::max(len(rows) // SAMPLE_TEXTS, 1)]
+    return [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])]
 
 
 def export(base: Path, data: Path, weights: Path, exits: Sequence[int], out: Path, precision: str = "int8") -> None:
     """Writes the folder of a model that can be loaded; its card is bare."""
     out.mkdir(parents=True, exist_ok=True)
     network, tokenizer = read(base, weights, exits)
-    reach = None if precision == "fp32" else measured(network, tokenizer, data)
+    reach = None if precision == "fp32" else ranges(network, sampled(data, tokenizer))
     for name, part in parts(exits).items():
         onnx.save(built(network, part, reach), out / name)
     shutil.copyfile(base / "tokenizer.json", out / "tokenizer.json")

@@ -6,7 +6,8 @@
     small    12 layers that can answer after five of them, first steps             small/
     all      the same, on every labelled row: the teacher                          all/
     teach    what it says of the labelled rows and of unlabelled posts             targets.npy
-    student  its first layers, taught by those answers                             student/
+    narrow   its first layers with half of their feed-forward neurons              narrow/
+    student  these, taught by those answers                                        student/
     export   int8 graphs: the model, and the variants that it is compared with     model/ variants/
     choose   temperatures and the threshold of the early exit, on dev rows         model/card.json
     compare  quality and speed of the model and the variants                       model/card.json
@@ -42,10 +43,11 @@ class Plan:
     name: str = "denyut-small-2"
     twins: int = 2
     teacher: str = "3,4,6,8,12"  # exits
-    student: str = "3,4,6,8"  # exits; the model gets the two of `serve`
+    student: str = "4,6,8"  # exits; the model gets the two of `serve`
+    inner: int = 768  # neurons of the student's feed-forward parts, of the base's 1,536
     serve: str = "4,8"
     english: int = 10_000  # tweets in the first steps
-    posts: int = 30_000  # unlabelled English posts for the student; Indonesian ones are all taken
+    posts: int = 45_000  # unlabelled English posts for the student; Indonesian ones are all taken
     small_lr: float = 1e-4
     all_lr: float = 1.2e-4
     student_lr: float = 1.5e-4
@@ -138,6 +140,18 @@ def teach(plan: Plan) -> None:
     answer(knobs_, plan.path("all", "model.pt"), plan.path("targets.npy"))
 
 
+def narrow(plan: Plan) -> None:
+    """The student's start: the teacher's first layers, narrowed by what they say of training texts."""
+    import torch
+
+    from models.recipes.export import read, sampled
+    from models.recipes.narrow import narrowed
+
+    network, tokenizer = read(plan.path("base"), plan.path("all", "model.pt"), layers(plan.student))
+    plan.path("narrow").mkdir(exist_ok=True)
+    torch.save(narrowed(network, sampled(Path(plan.data), tokenizer), plan.inner), plan.path("narrow", "model.pt"))
+
+
 def export(plan: Plan) -> None:
     """The model and its variants."""
     from models.recipes.export import export as write
@@ -172,14 +186,13 @@ def compare(plan: Plan) -> None:
 
 
 def card(plan: Plan) -> None:
-    """What is known beforehand, how it was made, then quality, behaviour and the page."""
+    """How it was made; then quality, behaviour and the page."""
     path = plan.path("model", "card.json")
     written = json.loads(path.read_text())
-    written |= json.loads(FACTS.read_text())
     written.setdefault("report", {})["making"] = Log(plan).making()
     path.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
     done = subprocess.run([sys.executable, "-m", "models.recipes.evaluate", "--data", plan.data, "--model",
-                           str(plan.path("model")), "--write"], check=False)
+                           str(plan.path("model")), "--write", "--about", str(FACTS)], check=False)
     if done.returncode:
         raise SystemExit("card: evaluating failed; the same command goes on where it was")
 
@@ -191,15 +204,16 @@ def layers(exits: str) -> list[int]:
 
 def steps(plan: Plan) -> list[tuple[str, Path, Callable[[], None]]]:
     """Every step: its name, the file that shows that it is done, and what does it."""
-    small, teacher = plan.path("small", "model.pt"), plan.path("all", "model.pt")
+    small, teacher, start = (plan.path(name, "model.pt") for name in ("small", "all", "narrow"))
     return [
         ("base", plan.path("base", "base.npz"), lambda: base(plan)),
         ("small", small, lambda: stage(plan, "small", exits=plan.teacher, english=plan.english, lr=plan.small_lr)),
         ("all", teacher, lambda: stage(plan, "all", exits=plan.teacher, start=small, lr=plan.all_lr)),
         ("teach", plan.path("targets.npy"), lambda: teach(plan)),
+        ("narrow", start, lambda: narrow(plan)),
         ("student", plan.path("student", "model.pt"),
-         lambda: stage(plan, "student", exits=plan.student, start=teacher, lr=plan.student_lr, early=1.0,
-                       posts=plan.posts, targets=plan.path("targets.npy"))),
+         lambda: stage(plan, "student", exits=plan.student, start=start, inner=plan.inner, lr=plan.student_lr,
+                       early=1.0, posts=plan.posts, targets=plan.path("targets.npy"))),
         ("export", plan.path("model", "model.onnx"), lambda: export(plan)),
         ("choose", plan.path("chosen"), lambda: choose(plan)),
         ("compare", plan.path("compared"), lambda: compare(plan)),

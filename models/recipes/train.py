@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from models.recipes.data import UNLABELLED, Row, labelled, unlabelled
 from models.recipes.knobs import read as knobs_of
-from models.recipes.network import Network
+from models.recipes.network import INNER, Network
 from models.recipes.register import typed
 from models.text import normalise
 
@@ -52,6 +52,7 @@ class Knobs:
     start: str = ""  # a model.pt to start from; empty: the base
     targets: str = ""  # what the teacher says (models.recipes.teach); for the student stage
     exits: str = "3,4,6,8,12"  # layers after which it answers; the last one is the depth
+    inner: int = INNER  # width of the feed-forward part
     english: int = 12_000  # English tweets in the small stage
     posts: int = 30_000  # unlabelled English posts in the student stage, of all twins; Indonesian ones are all taken
     twins: int = 2
@@ -309,7 +310,7 @@ def train(knobs: Knobs) -> None:
     plan = batches([len(one) for one in ids], knobs)
 
     torch.manual_seed(0)  # twins share their fresh heads: the mean of two different ones would mean nothing
-    network = Network(tokenizer.get_vocab_size(), knobs.layers, knobs.dropout)
+    network = Network(tokenizer.get_vocab_size(), knobs.layers, knobs.dropout, knobs.inner)
     if knobs.start:
         network.load_part(torch.load(knobs.start))
     else:

@@ -1,0 +1,58 @@
+"""Narrow: a network keeps the feed-forward neurons that say most, and forgets the rest.
+
+Two thirds of what a layer computes is its feed-forward part. Of its 1,536 neurons those are kept whose answers vary
+most, times the length of what they write; what the others write on average goes into the bias. Halved, a layer takes
+two thirds of its time, and a student that is then taught loses less than it would with as many layers fewer.
+(In the spirit of Li et al. 2017, who prune by norms.)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.recipes.network import Network
+from models.recipes.train import padded
+
+BATCH = 32
+
+
+def spoken(network: Network, ids: Sequence[list[int]]) -> list[tuple[Tensor, Tensor]]:
+    """Mean and standard deviation of what each neuron answers over some texts, (inner,) each; by layer."""
+    sums: dict[int, tuple[Tensor, Tensor, int]] = {}
+
+    def watch(at: int) -> Any:
+        def look(_: Any, inputs: tuple[Tensor, ...]) -> None:
+            said = inputs[0][live].double()
+            total, square, count = sums.get(at, (torch.zeros(1), torch.zeros(1), 0))
+            sums[at] = total + said.sum(0), square + (said**2).sum(0), count + len(said)
+        return look
+
+    hooks = [layer.fo.register_forward_pre_hook(watch(at)) for at, layer in enumerate(network.layers)]
+    order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
+    with torch.inference_mode():
+        for start in range(0, len(order), BATCH):
+            tokens, mask = padded([ids[at] for at in order[start:start + BATCH]])
+            live = mask.bool()
+            network(tokens, mask)
+    for hook in hooks:
+        hook.remove()
+    means = [(total / count, square / count) for _, (total, square, count) in sorted(sums.items())]
+    return [(mean.float(), (square - mean**2).clamp(min=0).sqrt().float()) for mean, square in means]
+
+
+def narrowed(network: Network, ids: Sequence[list[int]], inner: int) -> dict[str, Tensor]:
+    """The state of the network with `inner` neurons in each layer, those that say most on these texts."""
+    state = network.state_dict()
+    for at, (mean, spread) in enumerate(spoken(network, ids)):
+        name = f"layers.{at}"
+        writes = state[f"{name}.fo.weight"]
+        kept = (spread * writes.norm(dim=0)).topk(inner).indices.sort().values
+        gone = torch.ones(len(mean), dtype=torch.bool)
+        gone[kept] = False
+        state[f"{name}.fo.bias"] = state[f"{name}.fo.bias"] + writes[:, gone] @ mean[gone]
+        state[f"{name}.fo.weight"] = writes[:, kept].clone()
+        state[f"{name}.fi.weight"] = state[f"{name}.fi.weight"][kept].clone()
+        state[f"{name}.fi.bias"] = state[f"{name}.fi.bias"][kept].clone()
+    return state
