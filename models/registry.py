@@ -120,15 +120,15 @@ def digest(paths: Sequence[Path]) -> str:
 
 
 def tokenizer_of(folder: Path) -> Any:
-    """A fast tokenizer of transformers. Raises `NoModel`."""
+    """A fast tokenizer of transformers, or of a bare tokenizer.json its engine alone. Raises `NoModel`."""
+    if (folder / "tokenizer.json").is_file() and not (folder / "tokenizer_config.json").is_file():
+        from models.pieces import Pieces
+
+        return Pieces(folder / "tokenizer.json")
     try:
-        if (folder / "tokenizer_config.json").is_file() or not (folder / "tokenizer.json").is_file():
-            from transformers import AutoTokenizer
+        from transformers import AutoTokenizer
 
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        from transformers import PreTrainedTokenizerFast
-
-        return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise NoModel(f"{folder}: transformers cannot make a tokenizer of it ({error})") from error
 

@@ -26,7 +26,7 @@ class TransformerScorer(ABC):
     """A scorer; a back end adds `logits`. Confined to one thread: a fast tokenizer that is shared raises."""
 
     def __init__(self, card: Card, tokenizer: Any) -> None:
-        """`tokenizer`: one of transformers' fast ones."""
+        """`tokenizer`: one of transformers' fast ones, or what answers like one (`models.pieces`)."""
         self._card = card
         self._tokenizer = tokenizer
         self.tokens = 0  # that the model has read so far, padding apart

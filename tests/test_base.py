@@ -246,7 +246,7 @@ def test_the_step_leaves_what_training_and_serving_read(made: tuple[Path, Path],
         assert np.array_equal(tensors["emb.word"][at], rows[old.token_to_id(piece)])
     assert sorted(tensors) == sorted(whole)
     assert all(np.array_equal(tensors[name], whole[name]) for name in whole if name != "emb.word")
-    said = tokenizer_of(tmp_path)("barang bagus")["input_ids"]
+    said = tokenizer_of(tmp_path)(["barang bagus"])["input_ids"][0]
     assert said == new.encode("barang bagus").ids
     assert (said[0], said[-1]) == (0, 2)
     assert new.token_to_id("<pad>") == 1

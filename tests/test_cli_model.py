@@ -61,7 +61,7 @@ def test_a_card_is_shown_with_all_that_is_known(tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text(json.dumps(card()))
     said = shown(str(tmp_path))
     for fact in ("made-up, revision 2", "MIT", "ab12", "at least 0.83 sure", "81.2 (79.0-84.0)", "0.021", "165.0",
-                 "63.2 is not at least 65", "Irony is read literally.", "SmSA: CC BY-SA 4.0", "negation",
+                 "not surely at least 65", "Irony is read literally.", "SmSA: CC BY-SA 4.0", "negation",
                  "exit in 1.5 %"):
         assert fact in said
     assert "umsab-de" not in said

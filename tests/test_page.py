@@ -18,8 +18,8 @@ CELL = Cell(rows=600, abstained=4, recall=Figure(80.5, 78, 83), f1=Figure(81.25,
             confusion=[[90, 5, 4, 1], [10, 200, 87, 3], [5, 25, 170, 0]], label_error=0.0213, score_error=0.03)
 REPORT = Report(
     effort="balanced", cells={"smsa-id": CELL, "umsab-de": CELL}, ungated={"smsa-id": Figure(81.3, 79, 84)},
-    languages={"id": Standing(600, Figure(81.3, 79, 84), True, "81.3 is at least 65"),
-               "de": Standing(320, Figure(63.2, 58, 68), False, "63.2 is not at least 65")},
+    languages={"id": Standing(600, Figure(81.3, 79, 84), True, "surely at least 65"),
+               "de": Standing(320, Figure(63.2, 58, 68), False, "not surely at least 65")},
     mixes={"smsa-id": {"half neutral": Mix(Figure(80.5, 77, 83), Figure(76.1, 73, 79), 0.04)}},
     reliability={"id": Reliability(596, 0.0213, 0.0347, [Bin(596, 0.8, 0.78)], [Bin(596, 0.1, 0.2)])},
     going_on={"smsa-id": 21.5, "umsab-de": 60.0}, batch=Batch(100, 0.0001, 0.0002, 0.0003, 0.0, exit_flips=1.5),
@@ -43,7 +43,7 @@ def card(**more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("fact", [
     "# made-up", "| licence | MIT |", "`ab12`", "at least 0.83 sure", "1.1 early, 1.2 late", "| id 1.05 |",
     "| SmSA | CC BY-SA 4.0 |", "| no terms known |  |", "| smsa-id | 600 | 4 | 80.5 (78.0-83.0) | 81.2 (79.0-84.0) |",
-    "| neutral | 10 | 200 | 87 | 3 |", "| `de` | 320 | 63.2 (58.0-68.0) | no | 63.2 is not at least 65 |",
+    "| neutral | 10 | 200 | 87 | 3 |", "| `de` | 320 | 63.2 (58.0-68.0) | no | not surely at least 65 |",
     "| smsa-id | half neutral | 80.5 (77.0-83.0) | 76.1 (73.0-79.0) | 0.040 |", "| id | 596 | 0.021 | 0.035 |",
     "error of the label is 0.018", "smsa-id 21.5 %", "the choice of exit in 1.5 %", "| negation | 40 | 10 | 25 |",
     "| all | 50 | 10 | 20 |", "| 12 layers | 12 | 39.9 | 165.0 | 1.0 | 88.6 |",

@@ -97,7 +97,7 @@ def languages(bare: Mapping[str, Judged]) -> dict[str, Standing]:
 
 
 def pick_languages(report: Report) -> tuple[str, ...]:
-    """Those that a card may name: three classes, and a macro F1 of at least `models.report.FLOOR`."""
+    """Those that a card may name: three classes, and a macro F1 that surely reaches `models.report.FLOOR`."""
     return tuple(lang for lang, one in report.languages.items() if one.named)
 
 
