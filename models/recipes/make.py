@@ -47,7 +47,7 @@ class Plan:
     inner: int = 768  # neurons of the student's feed-forward parts, of the base's 1,536
     serve: str = "4,8"
     english: int = 10_000  # tweets in the first steps
-    posts: int = 45_000  # unlabelled English posts for the student; Indonesian ones are all taken
+    posts: int = 60_000  # unlabelled English posts for the student; Indonesian ones are all taken
     small_lr: float = 1e-4
     all_lr: float = 1.2e-4
     student_lr: float = 1.5e-4
@@ -207,7 +207,8 @@ def steps(plan: Plan) -> list[tuple[str, Path, Callable[[], None]]]:
     small, teacher, start = (plan.path(name, "model.pt") for name in ("small", "all", "narrow"))
     return [
         ("base", plan.path("base", "base.npz"), lambda: base(plan)),
-        ("small", small, lambda: stage(plan, "small", exits=plan.teacher, english=plan.english, lr=plan.small_lr)),
+        ("small", small,
+         lambda: stage(plan, "small", exits=plan.teacher, english=plan.english, lr=plan.small_lr, typed=0)),
         ("all", teacher, lambda: stage(plan, "all", exits=plan.teacher, start=small, lr=plan.all_lr)),
         ("teach", plan.path("targets.npy"), lambda: teach(plan)),
         ("narrow", start, lambda: narrow(plan)),

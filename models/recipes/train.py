@@ -62,6 +62,7 @@ class Knobs:
     early: float = 0.25  # weight of an early exit's loss
     soft: float = 0.7  # share of the teacher in a loss, where there is one
     heat: float = 2.0  # temperature that softens
+    typed: int = 1  # 1: a share of the rows is respelled as people type (models.recipes.register); 0: as they are
     balance: float = 0.6  # rows weigh (share of their class in their source) to the power of minus this
     batch: int = 32
     tokens: int = 64  # a text's longest
@@ -129,6 +130,14 @@ def lessons(knobs: Knobs) -> tuple[list[Row], Tensor | None]:
         rows = english + [r for r in rows if r.source == "smsa" or (r.source == "nusax" and r.lang in NUSAX)]
         rng.shuffle(rows)
     return rows[:knobs.limit or None], None
+
+
+def texts(rows: Sequence[Row], knobs: Knobs) -> list[str]:
+    """What is read of each row."""
+    if not knobs.typed:
+        return [row.text for row in rows]
+    rng = random.Random(knobs.seed + 2)
+    return [normalise(typed(row.text, row.lang, rng)) for row in rows]
 
 
 def batches(lengths: Sequence[int], knobs: Knobs) -> list[list[int]]:
@@ -304,9 +313,7 @@ def train(knobs: Knobs) -> None:
     lesson = Lesson.of(rows, targets, knobs.balance)
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.enable_truncation(knobs.tokens)
-    rng = random.Random(knobs.seed + 2)
-    typed_ = [normalise(typed(row.text, row.lang, rng)) for row in rows]
-    ids = [encoding.ids for encoding in tokenizer.encode_batch(typed_)]
+    ids = [encoding.ids for encoding in tokenizer.encode_batch(texts(rows, knobs))]
     plan = batches([len(one) for one in ids], knobs)
 
     torch.manual_seed(0)  # twins share their fresh heads: the mean of two different ones would mean nothing
