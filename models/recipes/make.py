@@ -44,10 +44,10 @@ class Plan:
     twins: int = 2
     teacher: str = "3,4,6,8,12"  # exits
     student: str = "4,6,8"  # exits; the model gets the two of `serve`
-    inner: int = 768  # neurons of the student's feed-forward parts, of the base's 1,536
+    inner: int = 1024  # neurons of the student's feed-forward parts, of the base's 1,536
     serve: str = "4,8"
     english: int = 10_000  # tweets in the first steps
-    posts: int = 60_000  # unlabelled English posts for the student; Indonesian ones are all taken
+    posts: int = 50_000  # unlabelled English posts for the student; Indonesian ones are all taken
     small_lr: float = 1e-4
     all_lr: float = 1.2e-4
     student_lr: float = 1.5e-4

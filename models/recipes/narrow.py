@@ -1,9 +1,8 @@
 """Narrow: a network keeps the feed-forward neurons that say most, and forgets the rest.
 
 Two thirds of what a layer computes is its feed-forward part. Of its 1,536 neurons those are kept whose answers vary
-most, times the length of what they write; what the others write on average goes into the bias. Halved, a layer takes
-two thirds of its time, and a student that is then taught loses less than it would with as many layers fewer.
-(In the spirit of Li et al. 2017, who prune by norms.)
+most, times the length of what they write; what the others write on average goes into the bias. (In the spirit of Li et
+al. 2017, who prune by norms.) With 1,024 of them a layer takes four fifths of its time, with 768 seven tenths.
 """
 
 from collections.abc import Sequence
