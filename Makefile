@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3 /u
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Hours of work: not below build/, which `make clean` removes.
+OUT ?= made
 export ORT_DISABLE_TELEMETRY := 1
 
 help:  ## What can be made
@@ -54,13 +56,14 @@ bench: $(VENV)/.test  ## The table of budgets, measured on this machine
 
 model: $(VENV)/.torch  ## The embedded model anew, hours of two cores: make model DATA=folder [OUT=folder]
 	@test -n "$(DATA)" || { echo "Name the data folder, see models/recipes/README.md: make model DATA=folder" >&2; exit 2; }
-	$(BIN)/python -m models.recipes.make --data $(DATA) --out $(or $(OUT),build/model) $(ARGS)
+	$(BIN)/python -m models.recipes.make --data "$(DATA)" --out "$(OUT)" $(ARGS)
 
 model-smoke: $(VENV)/.torch  ## The whole recipe on a tiny slice, in under two minutes
 	$(BIN)/python -m pytest -s tests/test_make.py
 
 evaluate: $(VENV)/.demo  ## The model's quality on the data folder's dev rows: make evaluate DATA=folder
-	$(BIN)/python -m models.recipes.evaluate --data $(DATA) $(ARGS)
+	@test -n "$(DATA)" || { echo "Name the data folder, see models/recipes/README.md: make evaluate DATA=folder" >&2; exit 2; }
+	$(BIN)/python -m models.recipes.evaluate --data "$(DATA)" $(ARGS)
 
 clean:  ## Forget what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,13 +20,12 @@ from typing import Any, TextIO
 import msgspec
 
 from models.cli_score import CHUNK, answers
-from models.lang import Languages, base_code
-from models.memo import Memo
+from models.lang import base_code
 from models.quality import Figure, Judged
-from models.registry import EMBEDDED, MEANINGS, brought, card_of
+from models.registry import MEANINGS, card_of, folder_of
 from models.report import Batch, Cell, Report, cell, report_of
+from models.ruler import Ruler
 from models.score import LABELS, Card, NoModel, Score, Scorer
-from models.steady import Steady
 
 GZIP = b"\x1f\x8b"
 SEPARATORS = ",;\t"
@@ -50,7 +49,7 @@ class BadFile(Exception):
 
 def shown(name: str) -> str:
     """The card and the report of a model, for people. Raises `NoModel`."""
-    folder = _folder(name)
+    folder = folder_of(name)
     card, report = card_of(folder, name or folder.name), report_of(folder)
     parts = [_facts(card, report), _measured(card, report), _trust(report), _speed(report), _behaviour(report)]
     parts += [_listed("Weak where", report.weaknesses), _listed("Learnt from", card.data), _listed("Notes", card.notes)]
@@ -59,13 +58,9 @@ def shown(name: str) -> str:
 
 def shown_json(name: str) -> str:
     """The same as one line of JSON. Raises `NoModel`."""
-    folder = _folder(name)
+    folder = folder_of(name)
     card = msgspec.to_builtins(card_of(folder, name or folder.name))
     return json.dumps(card | {"report": msgspec.to_builtins(report_of(folder))}, ensure_ascii=False)
-
-
-def _folder(name: str) -> Path:
-    return EMBEDDED if not name else Path(name) if Path(name).is_dir() else brought(name)
 
 
 def _facts(card: Card, report: Report) -> str:
@@ -144,7 +139,7 @@ def check(name: str, out: TextIO) -> None:
     """Proves the checksum and asks known answers, a line each. Raises `NoModel` if something is wrong."""
     from models import load
 
-    folder = _folder(name)
+    folder = folder_of(name)
     said = card_of(folder, name or folder.name)
     card = (scorer := load(name)).card
     out.write(f"{card.name}: weights {card.digest[:12]}, "
@@ -154,7 +149,10 @@ def check(name: str, out: TextIO) -> None:
         scorer.score(["bagus"])
         out.write("it answers; no answer is known beforehand in the languages of its card\n")
     wrong = 0
-    for (lang, label, text), score in zip(asked, scorer.score([text for _, _, text in asked]), strict=True):
+    scores = Ruler(scorer).scores([(text, lang) for lang, _, text in asked])
+    for (lang, label, text), score in zip(asked, scores, strict=True):
+        if score is None:
+            raise NoModel(f"{folder}: it fails on a known text, and on that alone")
         good = score.label == label
         wrong += not good
         verdict = "good" if good else f"wrong, expected {label}"
@@ -219,10 +217,10 @@ def evaluated(path: Path, columns: Columns, scorer: Scorer) -> Evaluation:
     passed: dict[str, PassedBy] = {}
     abstentions: Counter[str] = Counter()
     found: dict[tuple[str, str], list[tuple[int, Score | None]]] = defaultdict(list)
-    languages, steady = Languages(scorer.card), Steady(Memo(scorer))
+    ruler = Ruler(scorer)
     rows = usable(path, columns, passed)
     while some := list(islice(rows, CHUNK)):
-        for row, answer in zip(some, answers([(row.text, row.lang) for row in some], languages, steady), strict=True):
+        for row, answer in zip(some, answers([(row.text, row.lang) for row in some], ruler), strict=True):
             found[row.source, base_code(row.lang) or answer["lang"]].append((row.label, score_of(answer)))
             if answer["label"] is None:
                 abstentions[answer["reason"]] += 1
@@ -231,7 +229,7 @@ def evaluated(path: Path, columns: Columns, scorer: Scorer) -> Evaluation:
     for (_, lang), one in judged.items():
         by_lang[lang].append(one)
     return Evaluation(
-        model=scorer.card.ruler, rows=sum(map(len, judged.values())), passed_by=passed, abstentions=dict(abstentions),
+        model=ruler.name, rows=sum(map(len, judged.values())), passed_by=passed, abstentions=dict(abstentions),
         languages={lang: cell(Judged.joined(parts)) for lang, parts in sorted(by_lang.items())},
         sets={f"{source}-{lang}": cell(one) for (source, lang), one in judged.items() if source})
 

@@ -14,10 +14,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
-from models.lang import Languages
-from models.memo import Memo
-from models.score import Scorer, warmed
-from models.steady import Steady
+from models.ruler import Ruler
+from models.score import Scorer
 
 CHUNK = 256  # lines
 READ = 65_536  # bytes, what a pipe holds
@@ -28,10 +26,10 @@ Asked = tuple[str, str | None] | str  # text and declared language, or what is w
 
 def score_lines(lines: Iterable[str], out: TextIO, scorer: Scorer, json_lines: bool) -> None:
     """Answers every line of `lines` on `out`. Raises `NoModel` when the model fails as a whole."""
-    languages, steady = Languages(scorer.card), Steady(Memo(scorer))
+    ruler = Ruler(scorer)
     for chunk in arrivals(lines):
         asked = [asked_of(line) if json_lines else (line, None) for line in chunk]
-        for answer, one in zip(answers(asked, languages, steady), asked, strict=True):
+        for answer, one in zip(answers(asked, ruler), asked, strict=True):
             said = json.dumps(answer, ensure_ascii=False) if json_lines else plain(answer, one)
             # A lone surrogate, which JSON and file names let through, has no bytes.
             out.write(said.encode("utf-8", "replace").decode() + "\n")
@@ -56,7 +54,7 @@ def asked_of(line: str) -> Asked:
     return 'expected {"text": "...", "lang": "..."?}'
 
 
-def answers(asked: Sequence[Asked], languages: Languages, steady: Steady) -> list[dict[str, Any]]:
+def answers(asked: Sequence[Asked], ruler: Ruler) -> list[dict[str, Any]]:
     """One answer for each line that was read."""
     out: list[dict[str, Any]] = []
     open_at: list[tuple[int, str, str]] = []
@@ -64,18 +62,17 @@ def answers(asked: Sequence[Asked], languages: Languages, steady: Steady) -> lis
         if isinstance(one, str):
             out.append({"label": None, "reason": "bad_line", "detail": one})
             continue
-        verdict = languages.judge(*one)
+        verdict = ruler.judge(*one)
         out.append({"label": None, "reason": verdict.reason, "lang": verdict.lang})
         if verdict.known:
             open_at.append((at, one[0], verdict.lang))
-    scores = steady.score_or_poison([text for _, text, _ in open_at])
+    scores = ruler.scores([(text, lang) for _, text, lang in open_at])
     for (at, _, lang), score in zip(open_at, scores, strict=True):
         if score is None:
             out[at] = {"label": None, "reason": "poison", "lang": lang}
         else:
-            said = warmed(score, steady.card.warmth.get(lang, 1.0))
-            shares = {name: round(getattr(said, name), DIGITS) for name in ("negative", "neutral", "positive")}
-            out[at] = shares | {"score": round(said.score, DIGITS), "label": said.label, "lang": lang}
+            shares = {name: round(getattr(score, name), DIGITS) for name in ("negative", "neutral", "positive")}
+            out[at] = shares | {"score": round(score.score, DIGITS), "label": score.label, "lang": lang}
     return out
 
 

@@ -53,7 +53,7 @@ class EarlyScorer(TransformerScorer):
                 if max(score.negative, score.neutral, score.positive) >= self._sure:
                     scores[at] = score
                 else:
-                    waiting[at] = states[:len(ids[at])]
+                    waiting[at] = states[:len(ids[at])].copy()  # a view would keep its whole batch
         self.asked += len(ids)
         self.asked_late += len(waiting)
         return [one for _, one in sorted((scores | self._answered_late(waiting)).items())]

@@ -6,10 +6,11 @@ Knows nothing of models; it is a scorer around a scorer.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
 
 from models.score import Card, Score, Scorer
-from models.text import normalise
+from models.text import read
 
 SIZE = 32_768  # texts; about 8 MB
 
@@ -22,7 +23,7 @@ class Memo:
         self._scorer = scorer
         self._size = size
         # Texts of one key share a score: the key must be no coarser than what the model reads.
-        self._key: Callable[[str], str] = normalise if scorer.card.normalised else str
+        self._key: Callable[[str], str] = partial(read, card=scorer.card)
         self._known: OrderedDict[bytes, Score] = OrderedDict()  # the longest unused first
         self.asked = 0  # texts so far
         self.spared = 0  # of these, texts that the model was not asked for

@@ -28,6 +28,7 @@ class OnnxScorer(TransformerScorer):
         if odd:
             raise NoModel(f"{weights}: wants {', '.join(sorted(odd))}; a text gives input_ids and attention_mask. "
                           "Export it as a sequence classifier.")
+        _check(weights, self._session.get_outputs()[0], len(card.labels))
 
     def logits(self, ids: Ids, mask: Ids) -> Logits:
         """(batch, labels)."""
@@ -50,6 +51,10 @@ class EarlyOnnxScorer(EarlyScorer):
             if seen != (wants, gives):
                 raise NoModel(f"{graph}: expected a half that turns {' and '.join(wants)} into {' and '.join(gives)}, "
                               f"found {' and '.join(seen[0])} into {' and '.join(seen[1])}")
+            _check(graph, session.get_outputs()[0], len(card.labels))
+        given, taken = self._sessions[0].get_outputs()[1].shape[-1], self._sessions[1].get_inputs()[0].shape[-1]
+        if given != taken:
+            raise NoModel(f"{graphs[1]}: takes hidden states {taken} wide, {graphs[0]} gives {given}: no halves of one")
 
     def lower(self, ids: Ids, mask: Ids) -> tuple[Logits, Hidden]:
         """Early logits, (batch, labels), and hidden states, (batch, tokens, width)."""
@@ -60,6 +65,13 @@ class EarlyOnnxScorer(EarlyScorer):
         """Late logits, (batch, labels)."""
         logits: Logits = self._sessions[1].run(None, {"hidden": hidden, "attention_mask": mask})[0]
         return logits
+
+
+def _check(graph: Path, output: Any, labels: int) -> None:
+    """Whether an output can be logits. Raises `NoModel`."""
+    if len(output.shape) != 2 or (isinstance(output.shape[1], int) and output.shape[1] != labels):
+        raise NoModel(f"{graph}: gives {output.name} of shape {output.shape}, expected (texts, {labels}): no sequence "
+                      f"classifier of {labels} classes")
 
 
 def _session(weights: Path, threads: int) -> Any:

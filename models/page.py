@@ -35,7 +35,8 @@ ONE_BY_ONE = """Macro F1 with every text scored, whatever the language gate says
 gets no score: Denyut abstains. Regional languages of Indonesia were measured on translated reviews, not posts.
 Undeclared, their texts are taken for Indonesian by the language gate, and scored."""
 MIXED = """The same rows, weighted so that the classes have other shares: what drawing them anew without end would
-give. Macro recall cannot move by this, only its interval; macro F1 and calibration do."""
+give. Macro recall cannot move by this, since a class's recall does not know how frequent it is; macro F1 and
+calibration can."""
 TRUST = f"""Expected calibration error, {BINS} bins: of the label's probability against the share of right labels, and
 of the score (-1 to 1) against the mean of what people meant (1, 0, -1)."""
 TRIED = "Posts a second on one core, and as a multiple of the plain 12-layer model's."

@@ -114,8 +114,8 @@ def macro_f1(table: Table) -> Floats:
 def bootstrapped(table: Table, rows: int, measure: Measure, seed: int = SEED) -> Figure:
     """The measure, and between what it lies in 95 of 100 samples of `rows` rows.
 
-    To draw rows with replacement and to count them is to draw from a multinomial: the table alone is needed. It may be
-    weighted, as by `mixed`. A sample in which no row has a class leaves that class out, as the measures do.
+    To draw rows with replacement and to count them is to draw from a multinomial: the table alone is needed. A sample
+    in which no row has a class leaves that class out, as the measures do.
     """
     drawn = np.random.default_rng(seed).multinomial(rows, (table / table.sum()).ravel(), size=RESAMPLES)
     low, high = np.percentile(measure(drawn.reshape(-1, *table.shape).astype(np.float64)), [2.5, 97.5])
@@ -133,11 +133,11 @@ def mixed(judged: Judged, mix: Sequence[float]) -> Floats | None:
     return (np.array(mix) * len(judged) / counts)[judged.expected]
 
 
-def weighted(judged: Judged, weights: Floats) -> Table:
-    """The confusion of rows that count by their weights."""
-    cells = np.zeros((len(LABELS), len(LABELS) + 1))
-    np.add.at(cells, (judged.expected, judged.said), weights)
-    return cells
+def remixed(table: Table, mix: Sequence[float]) -> Table:
+    """(..., 3, 4), as if the classes had the shares of `mix`: the confusion of rows that count by such weights."""
+    totals = table.sum(axis=-1, keepdims=True)
+    shares: Table = np.divide(table, totals, out=np.zeros_like(table), where=totals > 0) * np.array(mix)[:, None]
+    return shares
 
 
 @dataclass(frozen=True, slots=True, eq=False)

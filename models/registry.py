@@ -8,7 +8,6 @@ Knows nothing of texts.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +15,11 @@ from typing import Any
 
 import msgspec
 
-from models.score import LABELS, Card, Effort, NoModel, Scorer
+from models.score import EFFORTS, LABELS, Card, Effort, NoModel, Scorer
 
 EMBEDDED = Path(__file__).parent / "pretrained"
 ONNX_FILES = ("model.onnx", "onnx/model.onnx")
+LATE_FILES = ("late.onnx", "onnx/late.onnx")  # the upper half of a model of ours
 TORCH_FILES = ("*.safetensors", "pytorch_model*.bin")
 MAX_TOKENS = 128  # of a model without a card: posts are short
 # What cards on the hub call the three classes, in lower case.
@@ -32,19 +32,25 @@ def find(name: str, threads: int, effort: Effort = "balanced") -> Scorer:
     # Tokenizing is 3 % of the work and not worth threads of its own.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses torch, aloud; we do not
-    folder = EMBEDDED if not name else Path(name) if Path(name).is_dir() else brought(name)
-    return loaded(folder, name, threads, effort)
+    return loaded(folder_of(name), name, threads, effort)
+
+
+def folder_of(name: str) -> Path:
+    """Where the model of that name is; brought here first if need be. Raises `NoModel`."""
+    return EMBEDDED if not name else Path(name) if Path(name).is_dir() else brought(name)
 
 
 def loaded(folder: Path, name: str, threads: int, effort: Effort = "balanced") -> Scorer:
     """The model of a folder. Raises `NoModel`."""
+    if effort not in EFFORTS:
+        raise NoModel(f"effort {effort!r}: expected one of {', '.join(EFFORTS)}")
     onnx = next((folder / file for file in ONNX_FILES if (folder / file).is_file()), None)
     weights = [onnx] if onnx else sorted(path for pattern in TORCH_FILES for path in folder.glob(pattern))
     if not weights:
         raise NoModel(f"{folder}: expected {' or '.join(ONNX_FILES + TORCH_FILES)}, found none")
     card = card_of(folder, name or folder.name)
     if onnx and card.late:
-        weights.append(folder / card.late.file)
+        weights.append(onnx.with_name(card.late.file))
         if not weights[1].is_file():
             raise NoModel(f"{weights[1]}: the card names it as the upper half, and it is not there")
     card = msgspec.structs.replace(proven(card, folder, weights), effort=effort)
@@ -62,6 +68,15 @@ def loaded(folder: Path, name: str, threads: int, effort: Effort = "balanced") -
     return TorchScorer(card, folder, tokenizer, threads)
 
 
+class _Config(msgspec.Struct, frozen=True):
+    """What is read of a config.json of transformers."""
+
+    id2label: dict[int, str] = {}
+    max_position_embeddings: int | None = None
+    commit: str | None = msgspec.field(name="_commit_hash", default=None)
+    origin: str | None = msgspec.field(name="_name_or_path", default=None)
+
+
 def card_of(folder: Path, name: str) -> Card:
     """The card.json of a folder; without one, a card made from its config.json. Raises `NoModel`."""
     path = folder / "card.json"
@@ -76,16 +91,16 @@ def card_of(folder: Path, name: str) -> Card:
 
 
 def _card_from_config(folder: Path, name: str) -> Card:
+    path = folder / "config.json"
     try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise NoModel(f"{folder}: expected a card.json or a config.json ({error})") from error
-    given = config.get("id2label") or {}
-    raw = [str(given[at]) for at in sorted(given, key=int)]
+        config = msgspec.json.decode(path.read_bytes(), type=_Config)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise NoModel(f"{folder}: expected a card.json, or a config.json that can be read ({error})") from error
+    raw = [config.id2label[at] for at in sorted(config.id2label)]
     labels = tuple(MEANINGS.get(label.strip().lower(), label) for label in raw)
-    _check_labels(labels, f"{folder / 'config.json'}: id2label")
-    positions = config.get("max_position_embeddings") or MAX_TOKENS
-    return Card(name=name, revision=str(config.get("_commit_hash") or ""), base=str(config.get("_name_or_path") or ""),
+    _check_labels(labels, f"{path}: id2label")
+    positions = config.max_position_embeddings or MAX_TOKENS
+    return Card(name=name, revision=config.commit or "", base=config.origin or "",
                 labels=labels, max_tokens=max(1, min(MAX_TOKENS, positions - 2)))
 
 
@@ -101,11 +116,11 @@ def proven(card: Card, folder: Path, weights: Sequence[Path]) -> Card:
     """The card, with the digest of the files that are there. Raises `NoModel` if the card names another one."""
     found = digest(weights)
     tokenizer = folder / "tokenizer.json"
-    for said, seen, what in ((card.digest, found, weights[0]),
+    for said, seen, what in ((card.digest, found, " and ".join(map(str, weights))),
                              (card.tokenizer_digest, digest([tokenizer]) if tokenizer.is_file() else "", tokenizer)):
         if said and said != seen:
-            raise NoModel(f"{what}: SHA-256 is {seen[:12]}..., its card says {said[:12]}...; the file is damaged or "
-                          "another one. Install it again, or correct the card.")
+            raise NoModel(f"{what}: SHA-256 is {seen[:12]}..., its card says {said[:12]}...; damaged, or another one. "
+                          "Install it again, or correct the card.")
     return msgspec.structs.replace(card, digest=found)
 
 
@@ -140,7 +155,7 @@ def brought(name: str) -> Path:
     repository, _, revision = name.partition("@")
     folder = Path()
     try:
-        for weights in (ONNX_FILES, TORCH_FILES):
+        for weights in (ONNX_FILES + LATE_FILES, TORCH_FILES):
             wanted = ["*.json", "*.txt", "*.model", *weights]
             folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=wanted))
             if any((folder / file).is_file() for file in ONNX_FILES):

@@ -5,7 +5,7 @@ Every part may be missing: older cards have none, and what one step does not mea
 Knows nothing of how any of it is measured or shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from models.quality import (
     macro_recall,
     mixed,
     recalls,
-    weighted,
+    remixed,
 )
 from models.score import LABELS, NoModel
 
@@ -181,12 +181,19 @@ def mixes(judged: Judged) -> dict[str, Mix]:
         if weights is None:
             return {}
         error = Claims.of_labels(judged, weights).error()
-        found[name] = Mix(*_figures(weighted(judged, weights), len(judged)), _short(error))
+        found[name] = Mix(*_figures(confusion(judged), len(judged), mix), _short(error))
     return found
 
 
-def _figures(table: Any, rows: int) -> tuple[Figure, Figure]:
-    return bootstrapped(table, rows, macro_recall), bootstrapped(table, rows, macro_f1)
+def _figures(table: Any, rows: int, mix: Sequence[float] | None = None) -> tuple[Figure, Figure]:
+    """Drawn as they are, then weighted: a class that is made frequent has no more rows for it."""
+    def recall(drawn: Any) -> Any:
+        return macro_recall(drawn if mix is None else remixed(drawn, mix))
+
+    def f1(drawn: Any) -> Any:
+        return macro_f1(drawn if mix is None else remixed(drawn, mix))
+
+    return bootstrapped(table, rows, recall), bootstrapped(table, rows, f1)
 
 
 def reliability(judged: Judged) -> Reliability:

@@ -5,12 +5,16 @@ Types only. Knows nothing of tokenizers, runtimes or files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from hashlib import sha256
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
 Label = Literal["negative", "neutral", "positive"]
 LABELS: tuple[Label, Label, Label] = ("negative", "neutral", "positive")
+
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class NoModel(Exception):
@@ -61,7 +65,7 @@ class Late(msgspec.Struct, frozen=True, kw_only=True):
 
     file: str  # its graph, beside the first one: hidden states and mask in, logits out
     threshold: float  # a text whose greatest early probability is at least this has its answer
-    temperature: float = 1.0  # of the late logits
+    temperature: Positive = 1.0  # of the late logits
 
 
 Effort = Literal["fast", "balanced", "exact"]
@@ -79,9 +83,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     licence: str = ""
     base: str = ""
     labels: tuple[str, ...] = LABELS  # what each logit means, in the order of the logits
-    max_tokens: int = 96  # a longer text is cut
-    temperature: float = 1.0  # logits, the early ones of two, are divided by it (Guo et al. 2017)
-    warmth: dict[str, float] = {}  # by language: what to divide by as well, see `warmed`; not named: 1
+    max_tokens: Annotated[int, msgspec.Meta(ge=3)] = 96  # a longer text is cut; two are its ends
+    temperature: Positive = 1.0  # logits, the early ones of two, are divided by it (Guo et al. 2017)
+    warmth: dict[str, Positive] = {}  # by language: what to divide by as well, see `warmed`; not named: 1
     late: Late | None = None
     effort: Effort = "balanced"  # what goes on to the late answer: nothing, what the threshold says, everything
     pad: int = 1  # id of the padding piece
@@ -95,12 +99,17 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     def ruler(self) -> str:
         """What the model is known by in frames: two scores of one ruler can be compared.
 
-        >>> Card(name="x", digest="0123456789abcdef").ruler, Card(name="x", effort="fast", late=Late(
-        ...     file="late.onnx", threshold=0.8)).ruler
-        ('x@0123456789ab', 'x@:fast')
+        Weights alone do not make a ruler: a threshold or a temperature moves scores too.
+
+        >>> card = Card(name="x", digest="0123456789abcdef", late=Late(file="late.onnx", threshold=0.8))
+        >>> fast = msgspec.structs.replace(card, effort="fast")
+        >>> card.ruler.startswith("x@"), fast.ruler == card.ruler + ":fast"
+        (True, True)
         """
+        scores = (self.digest, self.tokenizer_digest, self.labels, self.max_tokens, self.temperature,
+                  sorted(self.warmth.items()), self.late, self.normalised)
         pace = f":{self.effort}" if self.late and self.effort != "balanced" else ""
-        return f"{self.name}@{self.digest[:12]}{pace}"
+        return f"{self.name}@{sha256(msgspec.json.encode(scores)).hexdigest()[:12]}{pace}"
 
 
 class Scorer(Protocol):

@@ -7,6 +7,8 @@ Knows nothing of tokenizers or models.
 import html
 import re
 
+from models.score import Card
+
 _LINK = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
 _HANDLE = re.compile(r"@\w+")
 _RUN = re.compile(r"(.)\1{3,}", re.DOTALL)
@@ -17,6 +19,19 @@ _TRIM = re.compile("[\ufe00-\ufe0f\u200b-\u200d\u2060\ufeff\U0001f3fb-\U0001f3ff
 # A space before an emoji or closing punctuation costs a token of its own.
 _LOOSE = re.compile("\\s+(?=[!?.,;:)\\]}\u2600-\u27bf\U0001f300-\U0001faff])")
 _SPACE = re.compile(r"\s+")
+
+
+CHARACTERS_A_TOKEN = 32  # a text is cut before the tokenizer sees it; a word of that length says nothing
+
+
+def read(text: str, card: Card) -> str:
+    """What a model reads of a text, before its tokenizer.
+
+    >>> read("KEREN  banget", Card(name="x", normalised=True)), len(read("a" * 9_999, Card(name="x", max_tokens=10)))
+    ('keren banget', 320)
+    """
+    cut = text[:card.max_tokens * CHARACTERS_A_TOKEN]
+    return normalise(cut) if card.normalised else cut
 
 
 def normalise(text: str) -> str:

@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from models.batch import plan
 from models.score import LABELS, Card, Score
-from models.text import normalise
+from models.text import read
 
 Ids = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 # Larger batches leave the cache of a core, smaller ones waste its width: measured on a 6-layer model, 32 was best.
 BATCH_TOKENS, BATCH_POSTS = 1024, 32
-CHARACTERS_A_TOKEN = 32  # a text is cut before the tokenizer sees it; a word of that length says nothing
+AT_ONCE = 1024  # texts that are sorted by length together; hidden states of more would fill the memory
 
 
 class TransformerScorer(ABC):
@@ -42,7 +42,8 @@ class TransformerScorer(ABC):
 
     def score(self, texts: Sequence[str]) -> list[Score]:
         """One score for each text, in order. Raises ValueError where the model gives no number."""
-        return self.judged(self.encoded(texts))
+        return [score for at in range(0, len(texts), AT_ONCE)
+                for score in self.judged(self.encoded(texts[at:at + AT_ONCE]))]
 
     def judged(self, ids: Sequence[Sequence[int]]) -> list[Score]:
         """One score for each text of tokens, in order."""
@@ -56,9 +57,8 @@ class TransformerScorer(ABC):
     def encoded(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        most = self._card.max_tokens * CHARACTERS_A_TOKEN
-        read = [normalise(text[:most]) if self._card.normalised else text[:most] for text in texts]
-        encoded = self._tokenizer(read, truncation=True, max_length=self._card.max_tokens, padding=False,
+        seen = [read(text, self._card) for text in texts]
+        encoded = self._tokenizer(seen, truncation=True, max_length=self._card.max_tokens, padding=False,
                                   return_attention_mask=False, return_token_type_ids=False)
         ids: list[list[int]] = encoded["input_ids"]
         return ids
@@ -89,7 +89,7 @@ def scored(logits: Logits, card: Card, temperature: float | None = None) -> list
     """
     if logits.shape[1:] != (len(card.labels),) or not np.isfinite(logits).all():
         raise ValueError(f"{card.name}: expected {len(card.labels)} finite logits a text, got shape {logits.shape}")
-    warm = logits.astype(np.float64) / (temperature or card.temperature)
+    warm = logits.astype(np.float64) / (card.temperature if temperature is None else temperature)
     powers = np.exp(warm - warm.max(axis=1, keepdims=True))
     shares = powers / powers.sum(axis=1, keepdims=True)
     ours = np.zeros((len(shares), len(LABELS)))

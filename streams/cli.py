@@ -89,17 +89,17 @@ def demo(seconds: float | None, headless: bool, seed: int, rate: float, record: 
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option("--json", "json_lines", is_flag=True, help='JSON lines in ({"text": …, "lang"?: …}) and out.')
 @click.option("--model", default="", help="A folder, or a Hugging Face name.  [default: the embedded model]")
-@click.option("--effort", type=click.Choice(EFFORTS), default="balanced", show_default=True,
-              help="Of a model that can answer early: all texts do, the sure ones, or none.")
+@click.option("--effort", type=click.Choice(EFFORTS),
+              help="Of a model that can answer early: all texts do, the sure ones, or none.  [default: DENYUT_EFFORT]")
 @answered
-def score(texts: Sequence[str], json_lines: bool, model: str, effort: "Effort") -> None:
+def score(texts: Sequence[str], json_lines: bool, model: str, effort: "Effort | None") -> None:
     """Score texts; without TEXT, lines from stdin."""
     import models
     from models.cli_score import score_lines
 
     lines = [json.dumps({"text": text}) for text in texts] if json_lines else list(texts)
     chosen = settings()
-    scorer = models.load(model or chosen.model, threads=chosen.threads, effort=effort)
+    scorer = models.load(model or chosen.model, threads=chosen.threads, effort=effort or chosen.effort)
     score_lines(lines or sys.stdin, sys.stdout, scorer, json_lines=json_lines)
 
 
@@ -255,21 +255,21 @@ def model_check(model: str) -> None:
 @model_.command("evaluate")
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", default="", help="A folder, or a Hugging Face name.  [default: DENYUT_MODEL]")
-@click.option("--effort", type=click.Choice(EFFORTS), default="balanced", show_default=True, help="As in denyut score.")
+@click.option("--effort", type=click.Choice(EFFORTS), help="As in denyut score.  [default: DENYUT_EFFORT]")
 @click.option("--text", default="text", show_default=True, metavar="COLUMN", help="What was said.")
 @click.option("--label", default="label", show_default=True, metavar="COLUMN",
               help="What it was: negative, neutral, positive, or the like.")
 @click.option("--lang", metavar="COLUMN", help="The declared language.  [default: lang, where there is one]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @answered
-def model_evaluate(path: Path, model: str, effort: "Effort", as_json: bool, **columns: Any) -> None:
+def model_evaluate(path: Path, model: str, effort: "Effort | None", as_json: bool, **columns: Any) -> None:
     """How good a model is on labelled posts, JSON lines or CSV, by language and by their column `source`."""
     import models
     from models.cli_model import BadFile, Columns, evaluated, told
     from streams.heart.errors import BadSetting
 
     chosen = settings()
-    scorer = models.load(model or chosen.model, threads=chosen.threads, effort=effort)
+    scorer = models.load(model or chosen.model, threads=chosen.threads, effort=effort or chosen.effort)
     try:
         found = evaluated(path, Columns(**columns), scorer)
     except BadFile as error:

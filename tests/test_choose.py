@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
+from models.quality import Claims, Judged
 from models.recipes.choose import (
-    FAMILIES,
     SLACK,
     Answers,
     Choice,
-    calibration_error,
     crossed,
     fitted,
     losses,
@@ -17,7 +16,8 @@ from models.recipes.choose import (
 )
 
 SETS = np.array(["tweeteval-en", "smsa-id", "nusax-id", "nusax-jv"])
-OF = np.array(["en", "id", "id", "regional"])
+OF = np.array(["en", "id", "id", "jv"])
+NAMED = frozenset(OF.tolist())
 
 
 def public(rows: int, seed: int, *heats: float, hard: float = 0.3) -> Answers:
@@ -42,7 +42,7 @@ def test_the_threshold_is_the_cheapest_that_loses_next_to_nothing() -> None:
     """Its loss is within the slack of the one where all texts go on; the next cheaper one's is not."""
     said = public(4_000, 2, 1.0, 1.0)
     everyone = np.ones(len(said.labels), bool)
-    choice = fitted(said, everyone)
+    choice = fitted(said, everyone, NAMED)
 
     def loss(threshold: float) -> float:
         served, _ = Choice(choice.temperatures, threshold, {}).served(said)
@@ -57,38 +57,34 @@ def test_the_threshold_is_the_cheapest_that_loses_next_to_nothing() -> None:
 
 def test_where_the_late_half_adds_nothing_no_text_goes_on() -> None:
     """Of two halves that say the same, the first is enough."""
-    choice = fitted(public(2_000, 3, 1.0, 1.0, hard=0.0), np.ones(2_000, bool))
+    choice = fitted(public(2_000, 3, 1.0, 1.0, hard=0.0), np.ones(2_000, bool), NAMED)
     assert choice.threshold == pytest.approx(0.34)
 
 
 def test_families_are_warmed_apart() -> None:
     """A family that is too sure is cooled, and the others are left."""
     said = public(9_000, 4, 1.0, 1.0, hard=0.0)
-    said.logits[:, said.families == "regional"] *= 1.8
-    choice = fitted(said, np.ones(9_000, bool))
-    assert choice.warmth["regional"] / choice.warmth["en"] == pytest.approx(1.8, abs=0.25)
-    assert set(choice.warmth) == set(FAMILIES)
+    said.logits[:, said.langs == "jv"] *= 1.8
+    choice = fitted(said, np.ones(9_000, bool), NAMED)
+    assert choice.warmth["jv"] / choice.warmth["en"] == pytest.approx(1.8, abs=0.25)
+    assert set(choice.warmth) == NAMED
 
 
 def test_a_fit_is_judged_on_rows_that_it_has_not_seen() -> None:
     """Honest answers keep their calibration when each half is served by the other half's fit."""
     said = public(6_000, 5, 1.0, 1.5)
     halves = np.random.default_rng(1).random(6_000) < 0.5
-    before = calibration_error(shares(said.logits[1], 1.0), said.labels)
-    assert crossed(said, halves) < 0.03 < before
+    plain = shares(said.logits[1], 1.0)
+    before = Claims.of_labels(Judged(said.labels.astype(np.int8), plain.argmax(-1).astype(np.int8), plain)).error()
+    assert before is not None
+    assert crossed(said, halves, NAMED) < 0.03 < before
 
 
-def test_calibration_error_equals_the_textbook() -> None:
-    """Bin by bin: how far the mean certainty is from the share that is right, weighted by the bin's rows."""
-    rng = np.random.default_rng(6)
-    probabilities = rng.dirichlet([0.5, 0.5, 0.5], 500)
-    labels = rng.integers(0, 3, 500)
-    want = 0.0
-    for at in range(15):
-        inside = [row for row in range(500) if at / 15 <= probabilities[row].max() < (at + 1) / 15 or
-                  (at == 14 and probabilities[row].max() == 1)]
-        if inside:
-            sure = sum(probabilities[row].max() for row in inside) / len(inside)
-            right = sum(int(probabilities[row].argmax()) == labels[row] for row in inside) / len(inside)
-            want += len(inside) / 500 * abs(sure - right)
-    assert calibration_error(probabilities, labels) == pytest.approx(want)
+def test_languages_that_have_not_earned_it_are_left_out() -> None:
+    """What is said at random in a language neither names it nor touches the temperatures of the others."""
+    said = public(9_000, 7, 1.0, 1.0, hard=0.0)
+    want = fitted(said, said.langs != "jv", NAMED - {"jv"})
+    rng = np.random.default_rng(8)
+    said.labels[said.langs == "jv"] = rng.integers(0, 3, (said.langs == "jv").sum())
+    assert "jv" not in said.named()
+    assert fitted(said, np.ones(9_000, bool), NAMED - {"jv"}) == want

@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ pytest.importorskip("onnx")
 pytestmark = pytest.mark.torch
 
 import models  # noqa: E402  # torch may be missing
-from models.recipes.make import Plan, steps  # noqa: E402
+from models.recipes.make import Plan, begin, steps  # noqa: E402
 from models.registry import EMBEDDED  # noqa: E402
 from tests.smoke import made  # noqa: E402
 
@@ -68,6 +70,17 @@ def test_a_run_that_was_stopped_goes_on(plan: Plan) -> None:
     done = subprocess.run(command(plan), cwd=ROOT, check=True, capture_output=True, text=True)
     assert "student: done before" in done.stdout
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(("turned", "says"), [
+    ({"serve": "8"}, "--serve 8: expected two of --student"), ({"student": "4,5,8"}, "some of --teacher"),
+    ({"teacher": "8,4"}, "layers that rise"), ({"inner": 4096}, "--inner up to 1536"),
+    ({"data": "/nowhere"}, "expected labelled.jsonl.gz there"), ({"student_lr": 1.0}, "was begun with --student_lr"),
+])
+def test_a_plan_that_cannot_be_stops_before_anything_is_made(plan: Plan, turned: dict[str, Any], says: str) -> None:
+    """An hour of training must not end in a wrong knob, nor weights get the card of another plan."""
+    with pytest.raises(SystemExit, match=says):
+        begin(replace(plan, **turned))
 
 
 def test_a_knob_that_does_not_exist_stops_it(plan: Plan) -> None:

@@ -22,8 +22,9 @@ from models.quality import (
     macro_recall,
     mixed,
     recalls,
-    weighted,
+    remixed,
 )
+from models.report import mixes
 from models.score import LABELS, Score
 
 PARTS = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50)).filter(any)
@@ -125,9 +126,27 @@ def test_a_mix_equals_rows_that_are_repeated(rows: list[Row], name: str) -> None
     # Shares of these mixes are multiples of a twelfth: so often is each row repeated.
     times = {label: round(12 * mix[label]) * counts[0] * counts[1] * counts[2] // counts[label] for label in range(3)}
     repeated = [row for row in rows for _ in range(times[row[0]])]
-    assert float(macro_f1(weighted(ours, weights))) == pytest.approx(float(macro_f1(confusion(judged(repeated)))))
-    assert float(macro_recall(weighted(ours, weights))) == pytest.approx(float(macro_recall(confusion(ours))))
+    table = remixed(confusion(ours), mix)
+    assert float(macro_f1(table)) == pytest.approx(float(macro_f1(confusion(judged(repeated)))))
+    assert float(macro_recall(table)) == pytest.approx(float(macro_recall(confusion(ours))))
     assert Claims.of_labels(ours, weights).error() == pytest.approx(Claims.of_labels(judged(repeated)).error())
+
+
+def test_a_rare_class_stays_rare_in_the_interval_of_a_mix() -> None:
+    """Forty rows that count for half of all do not become as sure as half of all."""
+    rng = np.random.default_rng(3)
+    expected = np.repeat([0, 1, 2], [300, 40, 300])
+    said = np.where(rng.random(640) < 0.8, expected, (expected + 1) % 3)
+    rows: list[Row] = [(int(label), Score(*(float(one == at) for at in range(3))))
+                       for label, one in zip(expected, said, strict=True)]
+    mix = MIXES["half neutral"]
+    slow = []
+    for _ in range(600):
+        drawn = [rows[at] for at in rng.integers(0, 640, 640)]
+        slow.append(float(macro_f1(remixed(confusion(judged(drawn)), mix))))
+    found = mixes(judged(rows))["half neutral"].f1
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(slow, [2.5, 97.5])), abs=1.0)
+    assert found.high - found.low > 8
 
 
 def test_no_mix_without_all_classes() -> None:

@@ -1,5 +1,6 @@
 """Recipes: what can be shown of them in seconds. The whole of it in small is tests/test_make.py."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,17 @@ onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.torch
 
 from models.onnx_backend import EarlyOnnxScorer, OnnxScorer  # noqa: E402  # torch may be missing
+from models.recipes import train  # noqa: E402  # torch may be missing
+from models.recipes.base import built as base  # noqa: E402
 from models.recipes.data import UNLABELLED, Row  # noqa: E402
 from models.recipes.export import built, parts, ranges  # noqa: E402
 from models.recipes.merge import merge  # noqa: E402
 from models.recipes.narrow import narrowed  # noqa: E402
 from models.recipes.network import Network  # noqa: E402
 from models.recipes.train import Knobs, Lesson, batches, pace, padded, weights  # noqa: E402
+from models.recipes.whole import write_whole  # noqa: E402
 from models.score import Card, Late  # noqa: E402
+from tests.smoke import made  # noqa: E402
 
 MUST = ["--base", "b", "--data", "d", "--out", "o", "--stage", "all"]
 IDS = [[0, *range(5, 5 + n), 2] for n in (1, 9, 30)]
@@ -28,7 +33,9 @@ def row(label: int, source: str = "s", two_class: bool = False) -> Row:
 
 def network(*exits: int, seed: int = 1) -> Network:
     torch.manual_seed(seed)
-    return Network(pieces=60, exits=exits).eval()
+    net = Network(pieces=60, exits=exits)
+    net.eval()
+    return net
 
 
 def test_knobs_are_strict() -> None:
@@ -153,6 +160,50 @@ def test_the_exported_graphs_say_what_the_network_says(tmp_path: Path, precision
     assert np.abs(whole.logits(ids, keep) - halves.logits(ids, keep)).max() < 1e-5
     alone = np.concatenate([halves.logits(*(one.numpy() for one in padded([text]))) for text in IDS])
     assert np.abs(halves.logits(ids, keep) - alone).max() < 1e-5
+
+
+class Killed(Exception):
+    """As if the process had gone."""
+
+
+def test_a_run_that_was_killed_ends_as_if_it_had_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, moments, pace and the dice of dropout come back from the checkpoint."""
+    source, data = made(tmp_path)
+    base(str(source), data, tmp_path / "base")
+    knobs = Knobs(base=str(tmp_path / "base"), data=str(data), out=str(tmp_path / "whole"), stage="small", exits="1,2",
+                  limit=160, bf16="no", save_s=-1)
+    train.train(knobs)
+    broken = replace(knobs, out=str(tmp_path / "broken"))
+    tell = train.Progress.tell
+
+    def die(self: train.Progress, step: int, loss: float, tokens: int) -> None:
+        if step == 2:
+            raise Killed
+        tell(self, step, loss, tokens)
+
+    monkeypatch.setattr(train.Progress, "tell", die)
+    with pytest.raises(Killed):
+        train.train(broken)
+    monkeypatch.setattr(train.Progress, "tell", tell)
+    with pytest.raises(SystemExit, match="begun with another --lr"):
+        train.train(replace(broken, lr=1.0))
+    train.train(broken)
+    one, two = (torch.load(tmp_path / name / "model.pt") for name in ("whole", "broken"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not (tmp_path / "broken" / "checkpoint.pt").exists()
+
+
+def test_what_was_killed_while_writing_is_not_there(tmp_path: Path) -> None:
+    """A file is there whole or not at all."""
+    def torn(part: Path) -> None:
+        part.write_text("half")
+        raise Killed
+
+    with pytest.raises(Killed):
+        write_whole(tmp_path / "model.pt", torn)
+    assert not (tmp_path / "model.pt").exists()
+    write_whole(tmp_path / "model.pt", lambda part: part.write_text("all"))
+    assert (tmp_path / "model.pt").read_text() == "all"
 
 
 def test_a_network_is_narrowed_without_loss_where_neurons_say_nothing_new() -> None:

@@ -1,13 +1,14 @@
 """Choose: temperatures, and how sure an early answer must be, fitted on dev rows through the exported graphs.
 
-- Temperatures (Guo et al. 2017): one for each exit, over all rows of the languages that the product is for, then a
-  factor for each family of languages (`Card.warmth`), each by the likelihood of the labels.
+- Temperatures (Guo et al. 2017): one for each exit, over the rows of all languages that earn their name on the card,
+  then a factor for each family of these (`Card.warmth`), each by the likelihood of the labels.
 - The threshold: the expected loss of the served answers, their mean negative log-likelihood over the three main sets,
   falls as more texts go on; the cheapest threshold is taken whose loss is within `SLACK` of the one where all go on.
   So a text is spared the upper half where that half would add next to nothing.
 
 Knows nothing of training. The figures of a fit on the rows that it is judged by are a little too good: the card gives
-those of a fit on one half of the rows, judged on the other, beside them (`crossed`).
+those of a fit on one half of the rows, judged on the other, beside them (`crossed`). Translations of one sentence may
+stand in both halves, so these too are a little too good in the regional languages.
 """
 
 import json
@@ -20,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from models.early import EarlyScorer
+from models.quality import Claims, Judged
 from models.recipes.data import Row, labelled
+from models.recipes.whole import write_json
 from models.registry import loaded
+from models.report import family, standing
 from models.transformer import TransformerScorer, padded, planned
 
 Array = npt.NDArray[np.float64]
 MAIN = ("tweeteval-en", "smsa-id", "nusax-id")
-# Families whose scores are warmed alike. Regional languages were measured on translated reviews only.
-FAMILIES = {"en": ("en",), "id": ("id", "ms"),
-            "regional": ("jv", "su", "min", "ban", "bjn", "ace", "bug", "mad", "nij", "bbc")}
 TEMPERATURES = np.round(np.arange(0.5, 3.001, 0.02), 2)
 THRESHOLDS = np.round(np.arange(0.34, 1.0, 0.01), 2)
 SLACK = 0.01  # of the loss
@@ -40,8 +41,18 @@ class Answers:
 
     logits: Array
     labels: npt.NDArray[np.int64]
-    sets: npt.NDArray[Any]  # "source-lang" of each row
-    families: npt.NDArray[Any]
+    sets: npt.NDArray[Any]  # "source-language" of each row
+    langs: npt.NDArray[Any]
+
+    def named(self) -> frozenset[str]:
+        """The languages that the last exit is good enough for."""
+        last = shares(self.logits[-1], 1.0)
+        found = set()
+        for lang in np.unique(self.langs):
+            rows = self.langs == lang
+            judged = Judged(self.labels[rows].astype(np.int8), last[rows].argmax(-1).astype(np.int8), last[rows])
+            found |= {str(lang)} if standing(judged).named else set()
+        return frozenset(found)
 
 
 def answers(scorer: TransformerScorer, rows: Sequence[Row]) -> Answers:
@@ -56,10 +67,8 @@ def answers(scorer: TransformerScorer, rows: Sequence[Row]) -> Answers:
             logits[1, batch] = scorer.upper(hidden, mask)
         else:
             logits[0, batch] = scorer.logits(filled, mask)
-    of = {lang: family for family, langs in FAMILIES.items() for lang in langs}
     return Answers(logits, np.array([row.label for row in rows]),
-                   np.array([f"{row.source}-{row.lang}" for row in rows]),
-                   np.array([of.get(row.lang, "") for row in rows]))
+                   np.array([f"{row.source}-{row.lang}" for row in rows]), np.array([row.lang for row in rows]))
 
 
 def shares(logits: Array, temperature: float) -> Array:
@@ -86,7 +95,7 @@ class Choice:
 
     temperatures: tuple[float, ...]  # by exit
     threshold: float  # 0 with one exit
-    warmth: dict[str, float]  # by family
+    warmth: dict[str, float]  # by language
 
     def served(self, said: Answers) -> tuple[Array, npt.NDArray[np.bool_]]:
         """The probabilities that are served, (rows, 3), and which rows went on."""
@@ -94,65 +103,62 @@ class Choice:
         goes_on = early.max(-1) < self.threshold
         late = shares(said.logits[-1], self.temperatures[-1])
         mixed = np.where(goes_on[:, None], late, early)
-        factor = np.array([self.warmth.get(family, 1.0) for family in said.families])[:, None]
+        factor = np.array([self.warmth.get(lang, 1.0) for lang in said.langs])[:, None]
         powers = mixed ** (1 / factor)
         return powers / powers.sum(-1, keepdims=True), goes_on
 
 
-def fitted(said: Answers, fit: npt.NDArray[np.bool_]) -> Choice:
-    """Temperatures, threshold and warmth, from the rows of `fit`."""
-    ours = fit & (said.families != "")
+def fitted(said: Answers, fit: npt.NDArray[np.bool_], named: frozenset[str]) -> Choice:
+    """Temperatures, threshold and warmth, from the rows of `fit` in languages that are named."""
+    ours = fit & np.isin(said.langs, list(named))
     temperatures = tuple(temperature(one[ours], said.labels[ours]) for one in said.logits)
     threshold = 0.0
     if len(temperatures) > 1:
-        loss = {t: _expected(said, fit, Choice(temperatures, t, {})) for t in [*map(float, THRESHOLDS), 2.0]}
+        loss = {t: _expected(said, ours, Choice(temperatures, t, {})) for t in [*map(float, THRESHOLDS), 2.0]}
         threshold = min(t for t, one in loss.items() if one <= loss[2.0] * (1 + SLACK))
     plain = Choice(temperatures, threshold, {})
     served = np.log(np.maximum(plain.served(said)[0], 1e-12))
-    warmth = {family: temperature(served[fit & (said.families == family)], said.labels[fit & (said.families == family)])
-              for family in FAMILIES if (fit & (said.families == family)).any()}
+    of = np.array([family(lang) for lang in said.langs])
+    warmth: dict[str, float] = {}
+    for kin in sorted(map(family, named)):
+        rows = ours & (of == kin)
+        if rows.any():
+            warmth |= dict.fromkeys((lang for lang in sorted(named) if family(lang) == kin),
+                                    temperature(served[rows], said.labels[rows]))
     return Choice(temperatures, threshold, warmth)
 
 
-def _expected(said: Answers, fit: npt.NDArray[np.bool_], choice: Choice) -> float:
+def _expected(said: Answers, ours: npt.NDArray[np.bool_], choice: Choice) -> float:
     loss = losses(choice.served(said)[0], said.labels)
-    there = [fit & (said.sets == one) for one in MAIN]
-    return float(np.mean([loss[some].mean() for some in there if some.any()]))
+    there = [some for one in MAIN if (some := ours & (said.sets == one)).any()] or [ours]
+    return float(np.mean([loss[some].mean() for some in there]))
 
 
-def calibration_error(probabilities: Array, labels: npt.NDArray[np.int64], bins: int = 15) -> float:
-    """Expected calibration error of the greatest probability."""
-    sure = probabilities.max(-1)
-    right = probabilities.argmax(-1) == labels
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = [abs(sure[place == at].sum() - right[place == at].sum()) for at in range(bins)]
-    return float(sum(gaps) / len(labels))
-
-
-def crossed(said: Answers, halves: npt.NDArray[np.bool_]) -> float:
+def crossed(said: Answers, halves: npt.NDArray[np.bool_], named: frozenset[str]) -> float:
     """Calibration error where each half of the rows is served by a fit on the other half."""
-    ours = said.families != ""
-    served = np.where(halves[:, None], fitted(said, ~halves).served(said)[0], fitted(said, halves).served(said)[0])
-    return calibration_error(served[ours], said.labels[ours])
+    served = np.where(halves[:, None], fitted(said, ~halves, named).served(said)[0],
+                      fitted(said, halves, named).served(said)[0])
+    ours = np.isin(said.langs, list(named))
+    judged = Judged(said.labels[ours].astype(np.int8), served[ours].argmax(-1).astype(np.int8), served[ours])
+    return Claims.of_labels(judged).error() or 0.0
 
 
 def choose(folder: Path, data: Path, name: str) -> None:
     """Writes the choice into the card of an exported folder."""
     said = answers(_bare(folder), labelled(data, "dev"))
+    # A model of which no language is good enough, such as the recipe's miniature, is fitted to all.
+    named = said.named() or frozenset(map(str, said.langs))
     halves = np.random.default_rng(1).random(len(said.labels)) < 0.5
-    choice = fitted(said, np.ones(len(said.labels), bool))
+    choice = fitted(said, np.ones(len(said.labels), bool), named)
     card = json.loads((folder / "card.json").read_text())
-    report = card.setdefault("report", {})
     card |= {"name": name, "temperature": choice.temperatures[0],
-             "calibration_crossed": round(crossed(said, halves), 4),
-             "warmth": {lang: choice.warmth[family] for family, langs in FAMILIES.items() if family in choice.warmth
-                        for lang in langs}}
+             "calibration_crossed": round(crossed(said, halves, named), 4), "warmth": choice.warmth}
     if "late" in card:
         goes_on = choice.served(said)[1]
         card["late"] |= {"threshold": choice.threshold, "temperature": choice.temperatures[1]}
-        report["going_on"] = {one: round(100 * float(goes_on[said.sets == one].mean()), 1) for one in MAIN
-                              if (said.sets == one).any()}
-    (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+        print(f"{name}: threshold {choice.threshold}, " + ", ".join(
+            f"{100 * goes_on[said.sets == one].mean():.0f} % of {one} go on" for one in MAIN if one in said.sets))
+    write_json(folder / "card.json", card)
 
 
 def _bare(folder: Path) -> TransformerScorer:

@@ -19,7 +19,6 @@ The same graphs in float32 (`--precision fp32`) are what the eight bits are comp
 """
 
 import argparse
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from onnx import TensorProto, helper, numpy_helper
 from models.recipes.data import labelled
 from models.recipes.network import HEADS, WIDTH, Network
 from models.recipes.train import padded
+from models.recipes.whole import write_json
 from models.registry import digest
 from models.score import LABELS
 
@@ -294,6 +294,7 @@ def export(base: Path, data: Path, weights: Path, exits: Sequence[int], out: Pat
     out.mkdir(parents=True, exist_ok=True)
     network, tokenizer = read(base, weights, exits)
     reach = None if precision == "fp32" else ranges(network, sampled(data, tokenizer))
+    (out / "card.json").unlink(missing_ok=True)  # written last: where it is, the folder is whole
     for name, part in parts(exits).items():
         onnx.save(built(network, part, reach), out / name)
     shutil.copyfile(base / "tokenizer.json", out / "tokenizer.json")
@@ -302,7 +303,7 @@ def export(base: Path, data: Path, weights: Path, exits: Sequence[int], out: Pat
              "tokenizer_digest": digest([out / "tokenizer.json"])}
     if len(exits) > 1:
         card["late"] = {"file": LATE, "threshold": 0.9}
-    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_json(out / "card.json", card)
 
 
 def main() -> None:

@@ -17,9 +17,11 @@ Each training stage is two twins, one core each, and their mean. A step that is 
 stopped goes on from its checkpoint; so the same command resumes. What ships is the folder OUT/model.
 """
 
+import fcntl
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from models.recipes import knobs
+from models.recipes.base import INNER, LAYERS
+from models.recipes.whole import write_json, write_whole
 
 FACTS = Path(__file__).parent / "card.json"  # licence, base, data and their terms
 
@@ -57,6 +61,19 @@ class Plan:
         """Below OUT."""
         return Path(self.out, *names)
 
+    def fault(self) -> str:
+        """What is wrong with the knobs, or empty: an hour of training must not end in it."""
+        teacher, student, serve = layers(self.teacher), layers(self.student), layers(self.serve)
+        if not all(exits == sorted(set(exits)) and exits[0] > 0 for exits in (teacher, student, serve)):
+            return "--teacher, --student, --serve: expected layers that rise, such as 4,8"
+        if len(serve) != 2 or not set(serve) <= set(student):
+            return f"--serve {self.serve}: expected two of --student {self.student}"
+        if not set(student) <= set(teacher):
+            return f"--student {self.student}: expected some of --teacher {self.teacher}"
+        if not (0 < self.inner <= INNER and self.twins > 0 and teacher[-1] <= LAYERS):
+            return f"expected --inner up to {INNER}, --twins from 1 and at most {LAYERS} layers"
+        return ""
+
 
 class Log:
     """What took how long, kept over resumes in OUT/making.json."""
@@ -64,26 +81,32 @@ class Log:
     def __init__(self, plan: Plan) -> None:
         self._plan, self._file = plan, plan.path("making.json")
         self.said: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {"minutes": {}}
-        self.said |= {"command": f"python -m models.recipes.make {' '.join(said(plan))}", "hardware": hardware()}
+        self.said |= {"command": f"python -m models.recipes.make {' '.join(words(plan))}", "hardware": hardware()}
 
     def making(self) -> dict[str, Any]:
         """What the card says of it."""
-        turned = {name: value for name, value in asdict(self._plan).items() if name not in ("data", "out", "source")}
-        return {"command": self.said["command"], "hours": self.said.get("hours", 0.0), "knobs": turned,
-                "hardware": self.said["hardware"], "seeds": list(range(1, self._plan.twins + 1))}
+        return {"command": self.said["command"], "hours": self.said.get("hours", 0.0),
+                "minutes": self.said["minutes"], "knobs": turnable(self._plan), "hardware": self.said["hardware"],
+                "seeds": list(range(1, self._plan.twins + 1))}
 
     def add(self, step: str, began_s: float) -> None:
         """A step has ended, or was stopped: its time so far."""
         minutes = self.said["minutes"]
         minutes[step] = round(minutes.get(step, 0.0) + (time.monotonic() - began_s) / 60, 1)
         self.said["hours"] = round(sum(minutes.values()) / 60, 2)
-        self._file.write_text(json.dumps(self.said, indent=1) + "\n")
+        write_json(self._file, self.said)
 
 
-def said(plan: Plan) -> list[str]:
-    """The knobs that are not as they come, without folders: a card is read elsewhere."""
-    usual = Plan(plan.data, plan.out, source=plan.source)
-    turned = [word for name, value in asdict(plan).items() if value != getattr(usual, name)
+def turnable(plan: Plan) -> dict[str, Any]:
+    """The knobs, without folders: a card is read elsewhere."""
+    hidden = {"data", "out"} | ({"source"} if Path(plan.source).is_dir() else set())
+    return {name: value for name, value in asdict(plan).items() if name not in hidden}
+
+
+def words(plan: Plan) -> list[str]:
+    """The command's words: the knobs that are not as they come."""
+    usual = Plan(plan.data, plan.out)
+    turned = [word for name, value in turnable(plan).items() if value != getattr(usual, name)
               for word in (f"--{name}", str(value))]
     return ["--data", "DATA", "--out", "OUT", *turned]
 
@@ -119,12 +142,16 @@ def stage(plan: Plan, name: str, **turned: Any) -> None:
     running = []
     for seed, twin in enumerate(twins, 1):
         if not plan.path(twin, "model.pt").exists():
-            words = {"base": plan.path("base"), "data": plan.data, "out": plan.path(twin), "stage": name, "seed": seed,
+            given = {"base": plan.path("base"), "data": plan.data, "out": plan.path(twin), "stage": name, "seed": seed,
                      "limit": plan.limit, "twins": plan.twins} | turned
-            flags = [word for knob, value in words.items() for word in (f"--{knob}", str(value))]
+            flags = [word for knob, value in given.items() for word in (f"--{knob}", str(value))]
             running.append(subprocess.Popen([sys.executable, "-m", "models.recipes.train", *flags],
                                             env=os.environ | {"OMP_NUM_THREADS": "1"}))
-    failed = [one.args for one in running if one.wait()]
+    try:
+        failed = [one.args for one in running if one.wait()]
+    finally:
+        for one in running:  # a twin that outlives us would write into the next run's checkpoint
+            one.terminate()
     if failed:
         raise SystemExit(f"{name}: {len(failed)} of {plan.twins} twins failed; the same command goes on where it was")
     merge([plan.path(twin, "model.pt") for twin in twins], plan.path(name, "model.pt"))
@@ -148,22 +175,27 @@ def narrow(plan: Plan) -> None:
     from models.recipes.narrow import narrowed
 
     network, tokenizer = read(plan.path("base"), plan.path("all", "model.pt"), layers(plan.student))
+    state = narrowed(network, sampled(Path(plan.data), tokenizer), plan.inner)
     plan.path("narrow").mkdir(exist_ok=True)
-    torch.save(narrowed(network, sampled(Path(plan.data), tokenizer), plan.inner), plan.path("narrow", "model.pt"))
+    write_whole(plan.path("narrow", "model.pt"), lambda part: torch.save(state, part))
 
 
 def export(plan: Plan) -> None:
     """The model and its variants."""
     from models.recipes.export import export as write
 
+    for later in ("chosen", "compared", "done"):  # they speak of what is now made anew
+        plan.path(later).unlink(missing_ok=True)
     early, late = layers(plan.serve)
     deepest = layers(plan.teacher)[-1]
     teacher, student = plan.path("all", "model.pt"), plan.path("student", "model.pt")
+    single = [(f"variants/{at} layers, narrowed, taught", student, [at], "int8")
+              for at in layers(plan.student) if at not in (early, late)]
     for name, weights, exits, precision in (
             (f"variants/{deepest} layers", teacher, [deepest], "int8"),
             (f"variants/{deepest} layers, fp32", teacher, [deepest], "fp32"),
-            (f"variants/exits {early} and {deepest}, untaught", teacher, [early, deepest], "int8"),
-            ("variants/6 layers, taught", student, [6], "int8"),
+            (f"variants/exits {early} and {deepest}, not narrowed, untaught", teacher, [early, deepest], "int8"),
+            *single,
             (f"variants/exits {early} and {late}, fp32", student, [early, late], "fp32"),
             ("model", student, [early, late], "int8")):
         write(plan.path("base"), Path(plan.data), weights, exits, plan.path(name), precision)
@@ -190,7 +222,7 @@ def card(plan: Plan) -> None:
     path = plan.path("model", "card.json")
     written = json.loads(path.read_text())
     written.setdefault("report", {})["making"] = Log(plan).making()
-    path.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
+    write_json(path, written)
     done = subprocess.run([sys.executable, "-m", "models.recipes.evaluate", "--data", plan.data, "--model",
                            str(plan.path("model")), "--write", "--about", str(FACTS)], check=False)
     if done.returncode:
@@ -215,16 +247,39 @@ def steps(plan: Plan) -> list[tuple[str, Path, Callable[[], None]]]:
         ("student", plan.path("student", "model.pt"),
          lambda: stage(plan, "student", exits=plan.student, start=start, inner=plan.inner, lr=plan.student_lr,
                        early=1.0, posts=plan.posts, targets=plan.path("targets.npy"))),
-        ("export", plan.path("model", "model.onnx"), lambda: export(plan)),
+        ("export", plan.path("model", "card.json"), lambda: export(plan)),
         ("choose", plan.path("chosen"), lambda: choose(plan)),
         ("compare", plan.path("compared"), lambda: compare(plan)),
         ("card", plan.path("done"), lambda: card(plan)),
     ]
 
 
+def begin(plan: Plan) -> None:
+    """Makes OUT, or proves that it is of this plan. Raises SystemExit for a plan or a folder that cannot be."""
+    fault = plan.fault()
+    if not fault and not (Path(plan.data) / "labelled.jsonl.gz").is_file():
+        fault = f"--data {plan.data}: expected labelled.jsonl.gz there, see models/recipes/README.md"
+    if fault:
+        raise SystemExit(fault)
+    plan.path().mkdir(parents=True, exist_ok=True)
+    began, knobs_ = plan.path("plan.json"), turnable(plan)
+    known = json.loads(began.read_text()) if began.exists() else knobs_
+    other = [name for name, value in knobs_.items() if known.get(name) != value]
+    if other:
+        raise SystemExit(f"{plan.out} was begun with --{other[0]} {known.get(other[0])}: name another --out")
+    write_json(began, knobs_)
+
+
 def make(plan: Plan) -> None:
     """All steps that are not done yet."""
-    plan.path().mkdir(parents=True, exist_ok=True)
+    begin(plan)
+    lock = plan.path("lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"{plan.out}: another run is at work there") from None
+    # What ends a service ends its twins too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; the same command goes on where it was"))
     log = Log(plan)
     for name, shown_by, do in steps(plan):
         if shown_by.exists():

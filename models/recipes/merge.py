@@ -12,12 +12,15 @@ from pathlib import Path
 
 import torch
 
+from models.recipes.whole import write_whole
+
 
 def merge(models: Sequence[Path], out: Path) -> None:
     """Writes the mean of some networks of one shape."""
     states = [torch.load(path) for path in models]
     out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}, out)
+    mean = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    write_whole(out, lambda part: torch.save(mean, part))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def spoken(network: Network, ids: Sequence[list[int]]) -> list[tuple[Tensor, Ten
 
 def narrowed(network: Network, ids: Sequence[list[int]], inner: int) -> dict[str, Tensor]:
     """The state of the network with `inner` neurons in each layer, those that say most on these texts."""
-    state = network.state_dict()
+    state: dict[str, Tensor] = network.state_dict()
     for at, (mean, spread) in enumerate(spoken(network, ids)):
         name = f"layers.{at}"
         writes = state[f"{name}.fo.weight"]

@@ -22,7 +22,7 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "saja": ("aja", "aj", "doang"), "juga": ("jg", "juga"), "lagi": ("lg",), "sekarang": ("skrg", "skrng"),
     "kalau": ("kalo", "klo", "kl"), "jika": ("kalo", "klo"), "seperti": ("kayak", "kyk", "kaya"),
     "begitu": ("gitu", "gt"), "begini": ("gini",), "bagaimana": ("gimana", "gmn"), "kenapa": ("knp", "ngapa"),
-    "mengapa": ("kenapa", "knp"), "apa": ("apaan", "apa"), "siapa": ("sapa",), "memang": ("emang", "emg"),
+    "mengapa": ("kenapa", "knp"), "siapa": ("sapa",), "memang": ("emang", "emg"),
     "benar": ("bener", "bnr"), "cepat": ("cepet",), "dapatkan": ("dapetin",), "banyak": ("bnyk", "byk"),
     "orang": ("org", "orang"), "teman": ("temen", "tmn"), "terima kasih": ("makasih", "makasi", "tengkyu", "tq"),
     "makan": ("mkn", "makan"), "membeli": ("beli",), "memberi": ("ngasih", "kasih"), "memakai": ("pake",),
@@ -35,9 +35,12 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "bagus": ("bagus", "bgus"), "kecewa": ("kecewa", "kciwa"), "hebat": ("hebat", "gokil"),
 }
 VERY = ("banget", "banget", "bgt", "bgt", "bgtt", "bngt", "parah", "pol", "abis")
-_BEFORE = re.compile(r"\b(?:sangat|amat)\s+(\w{3,})", re.IGNORECASE)  # sangat enak -> enak banget
-_AFTER = re.compile(r"\b(\w{3,})\s+sekali\b(?!\s+(?:lagi|pun))", re.IGNORECASE)  # enak sekali -> enak banget
-_WORD = re.compile(r"\w+")
+# sangat enak -> enak banget, but sangat tidak enak stays; enak sekali -> enak banget, but sama sekali (at all), sekali
+# lagi (once more) and seminggu sekali (once a week) stay.
+_BEFORE = re.compile(r"\b(?:sangat|amat)\s+(?!(?:tidak|tak|tdk|gak|ga|bukan|belum)\b)(\w{3,})", re.IGNORECASE)
+_AFTER = re.compile(r"\b(?!(?:sama|kali|satu|hari|pekan|\w*minggu|\w*bulan|\w*tahun)\b)(\w{3,})\s+sekali\b"
+                    r"(?!\s+(?:lagi|pun))", re.IGNORECASE)
+_WORD = re.compile(r"terima kasih|\w+", re.IGNORECASE)
 _STRETCH = re.compile(r"[aiueo](?=\w?\b)")
 SHARE, EACH, STRETCHED = 0.5, 0.7, 0.1
 
@@ -72,7 +75,7 @@ def stretched(text: str, rng: random.Random) -> str:
 
 
 def typed(text: str, lang: str, rng: random.Random) -> str:
-    """A text as it may as well have been typed; most are left as they are."""
+    """A text as it may as well have been typed; half of the Indonesian and most of the others are left as they are."""
     if lang == "id" and rng.random() < SHARE:
         text = respelled(text, rng)
     return stretched(text, rng) if rng.random() < STRETCHED else text

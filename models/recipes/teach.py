@@ -12,6 +12,7 @@ import torch
 
 from models.recipes.network import Network
 from models.recipes.train import Knobs, Progress, half, padded, pool
+from models.recipes.whole import write_whole
 
 BATCH = 64
 
@@ -41,5 +42,6 @@ def teach(knobs: Knobs, weights: Path, out: Path) -> None:
     rows = pool(Path(knobs.data), knobs.posts, knobs.limit)
     ids = [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])]
     began_s = time.monotonic()
-    np.save(out, answers(network.eval(), ids, half(knobs)))
+    said = answers(network.eval(), ids, half(knobs))
+    write_whole(out, lambda part: np.save(part, said))
     print(f"{len(rows)} rows in {(time.monotonic() - began_s) / 60:.1f} min")

@@ -12,7 +12,6 @@ An exit learns from the labels, and from the network's last exit (or the teacher
 model.pt, knobs.json and a checkpoint every few minutes, from which the same command goes on.
 """
 
-import json
 import os
 import random
 import sys
@@ -34,6 +33,7 @@ from models.recipes.data import UNLABELLED, Row, labelled, unlabelled
 from models.recipes.knobs import read as knobs_of
 from models.recipes.network import INNER, Network
 from models.recipes.register import typed
+from models.recipes.whole import write_json, write_whole
 from models.text import normalise
 
 NUSAX = {"id", "en", "jv", "su", "min"}
@@ -268,12 +268,16 @@ class Run:
         self._kept_s = time.monotonic()
 
     def resume(self) -> int:
-        """The step to go on with; 0 without a checkpoint."""
+        """The step to go on with; 0 without a checkpoint. Raises SystemExit for one of other knobs."""
         if not self._file.exists():
             return 0
         saved = torch.load(self._file)
+        other = [name for name, value in asdict(self._knobs).items() if saved["knobs"].get(name) != value]
+        if other:
+            raise SystemExit(f"{self._file}: begun with another --{other[0]}; remove it, or name another --out")
         for name, part in self._parts.items():
             part.load_state_dict(saved[name])
+        torch.set_rng_state(saved["random"])  # else dropout would begin anew
         return int(saved["step"])
 
     def learn(self, loss: Tensor, done: int) -> None:
@@ -285,20 +289,25 @@ class Run:
             self._parts[name].step()
         if time.monotonic() - self._kept_s > self._knobs.save_s:
             self._kept_s = time.monotonic()
-            fresh = self._file.with_suffix(".new")
-            torch.save({name: part.state_dict() for name, part in self._parts.items()} | {"step": done}, fresh)
-            fresh.rename(self._file)
+            saved = {name: part.state_dict() for name, part in self._parts.items()}
+            saved |= {"step": done, "random": torch.get_rng_state(), "knobs": asdict(self._knobs)}
+            write_whole(self._file, lambda part: torch.save(saved, part))
 
     def finish(self) -> None:
         """Leaves model.pt in place of the checkpoint."""
-        torch.save(self.network.state_dict(), self._file.with_name("model.pt"))
+        write_whole(self._file.with_name("model.pt"), lambda part: torch.save(self.network.state_dict(), part))
         self._file.unlink(missing_ok=True)
 
 
+def has_bf16() -> bool:
+    """Whether the processor multiplies in bfloat16: twice as fast where it does, ten times slower elsewhere."""
+    tell = getattr(torch.cpu, "get_capabilities", None)  # torch 2.9 and later
+    return bool(tell and tell().get("avx512_bf16"))
+
+
 def half(knobs: Knobs) -> bool:
-    """Whether to multiply in bfloat16: twice as fast where the processor knows it, ten times slower elsewhere."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()
-    return knobs.bf16 == "yes" or (knobs.bf16 == "auto" and bool(known.get("avx512_bf16")))
+    """Whether to train in bfloat16."""
+    return knobs.bf16 == "yes" or (knobs.bf16 == "auto" and has_bf16())
 
 
 def train(knobs: Knobs) -> None:
@@ -307,7 +316,7 @@ def train(knobs: Knobs) -> None:
 
     out, base = Path(knobs.out), Path(knobs.base)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "knobs.json").write_text(json.dumps(asdict(knobs), indent=1) + "\n")
+    write_json(out / "knobs.json", asdict(knobs))
     torch.set_num_threads(knobs.threads)
     rows, targets = lessons(knobs)
     lesson = Lesson.of(rows, targets, knobs.balance)

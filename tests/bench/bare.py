@@ -6,16 +6,34 @@
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import models
 from models.batch import plan
+from models.early import EarlyScorer, stacked
 from models.registry import EMBEDDED, tokenizer_of
 from models.text import normalise
 from models.transformer import BATCH_POSTS, BATCH_TOKENS, padded
 
 CHUNK = 256  # texts that are sorted by length together, as in the worker
+
+
+def answer(scorer: EarlyScorer, ids: Sequence[Sequence[int]]) -> None:
+    """Both halves: the upper one for the texts that the lower one is unsure of."""
+    late = scorer.card.late
+    assert late is not None
+    waiting: list[Any] = []
+    for batch in plan([len(one) for one in ids], BATCH_TOKENS, BATCH_POSTS):
+        logits, hidden = scorer.lower(*padded([ids[at] for at in batch], scorer.card.pad))
+        powers = np.exp(logits / scorer.card.temperature)
+        unsure = (powers / powers.sum(1, keepdims=True)).max(1) < late.threshold
+        waiting += [hidden[place, :len(ids[batch[place]])] for place in np.flatnonzero(unsure)]
+    for batch in plan([len(one) for one in waiting], BATCH_TOKENS, BATCH_POSTS):
+        scorer.upper(*stacked([waiting[at] for at in batch]))
 
 
 def main() -> None:
@@ -28,9 +46,7 @@ def main() -> None:
         if start == CHUNK:
             began_s = time.monotonic()
         read = [normalise(text) for text in texts[start:start + CHUNK]]
-        ids = tokenizer(read, truncation=True, max_length=most, return_attention_mask=False)["input_ids"]
-        for batch in plan([len(one) for one in ids], BATCH_TOKENS, BATCH_POSTS):
-            scorer.logits(*padded([ids[at] for at in batch], scorer.card.pad))
+        answer(scorer, tokenizer(read, max_length=most)["input_ids"])
         done += len(read) if began_s else 0
     print(done / (time.monotonic() - began_s))
 

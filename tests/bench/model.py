@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import models
 from models.onnx_backend import OnnxScorer
 from models.recipes.export import Part, built, ranges
 from models.recipes.network import Network
+from models.recipes.train import has_bf16
 from models.recipes.train import padded as as_tensors
 from models.registry import EMBEDDED, tokenizer_of
 from models.score import EFFORTS, Card
@@ -37,7 +39,8 @@ from tests.bench.table import machine
 from tests.bench.tutorial import pipeline_model
 from tests.readme import README, filled
 
-DEPTHS = ((12, 1536), (8, 1536), (6, 1536), (8, 768), (6, 768), (4, 768))  # layers, width of the feed-forward part
+# Layers, and the width of their feed-forward parts.
+DEPTHS = ((12, 1536), (8, 1536), (6, 1536), (4, 1536), (8, 1024), (4, 1024), (8, 768))
 SAMPLE = 64  # texts for the ranges of activations
 Way = Callable[[], object]
 Ids = list[list[int]]
@@ -46,7 +49,9 @@ Ids = list[list[int]]
 def network(layers: int, inner: int, pieces: int) -> Network:
     """A network of random weights."""
     torch.manual_seed(0)
-    return Network(pieces, [layers], inner=inner).eval()
+    net = Network(pieces, [layers], inner=inner)
+    net.eval()
+    return net
 
 
 def exported(layers: int, inner: int, ids: Ids, pieces: int, folder: Path, precision: str) -> OnnxScorer:
@@ -83,20 +88,19 @@ def ways(texts: Sequence[str], folder: Path) -> dict[str, Way]:
                          return_attention_mask=False)["input_ids"]
     out: dict[str, Way] = {}
     for effort in sorted(EFFORTS, key=lambda one: one != "balanced"):
-        scorer: Any = models.load(effort=effort)
-        out[f"the embedded model, {effort}, from text"] = lambda scorer=scorer: scorer.score(texts)
+        out[f"the embedded model, {effort}, from text"] = partial(models.load(effort=effort).score, texts)
     whole: Any = models.load()
     out["the same, balanced, text by text"] = lambda: [whole.score([text]) for text in texts]
     for layers, inner in DEPTHS:
         scorer = exported(layers, inner, ids, pieces, folder, "int8")
-        out[f"int8, {layers} layers, feed-forward {inner}"] = lambda scorer=scorer: scorer.judged(ids)
+        out[f"int8, {layers} layers, feed-forward {inner}"] = partial(scorer.judged, ids)
     deepest: Any = exported(12, 1536, ids, pieces, folder, "int8")
     out["int8, 12 layers, in order of arrival"] = lambda: [
         deepest.logits(*padded(ids[at:at + 32], 1)) for at in range(0, len(ids), 32)]
     floats = exported(12, 1536, ids, pieces, folder, "fp32")
     out["onnxruntime fp32, 12 layers"] = lambda: floats.judged(ids)
     out["torch fp32, 12 layers"] = eager(12, ids, pieces, half=False)
-    if getattr(torch.cpu, "get_capabilities", dict)().get("avx512_bf16"):
+    if has_bf16():
         out["torch bfloat16, 12 layers"] = eager(12, ids, pieces, half=True)
     for layers in (12, 6):
         out[f"transformers.pipeline(), {layers} layers, text by text"] = one_by_one(layers, texts, folder)
