@@ -117,8 +117,8 @@ def moved(batch: Batch) -> str:
 def _speed(report: Report) -> str:
     if not report.variants:
         return ""
-    return "\n".join(["Speed, one core", *table(["network", "layers", "MB", "posts/s", "of 12 layers"], [
-        [one.name, one.layers, _number(one.mb), _number(one.posts_per_s), _number(one.ratio, "x")]
+    return "\n".join(["Speed, one core", *table(["network", "MB", "posts/s", "of 12 layers"], [
+        [one.name, _number(one.mb), _number(one.posts_per_s), _number(one.ratio, "x")]
         for one in report.variants])])
 
 

@@ -153,10 +153,10 @@ def _depends(card: Card, report: Report) -> list[str]:
 
 def _variants(report: Report) -> list[str]:
     sets = list(dict.fromkeys(name for one in report.variants for name in one.figures))
-    rows = [[one.name, one.layers, *map(_number, (one.mb, one.posts_per_s, one.ratio)),
+    rows = [[one.name, *map(_number, (one.mb, one.posts_per_s, one.ratio)),
              *(_number(one.figures.get(name)) for name in sets)] for one in report.variants]
     return ["## What else was tried, and how fast", _prose(TRIED),
-            _table(["network", "layers", "MB", "posts/s", "multiple", *sets], rows)] if rows else []
+            _table(["network", "MB", "posts/s", "multiple", *sets], rows)] if rows else []
 
 
 def _behaviour(report: Report) -> list[str]:

@@ -99,7 +99,6 @@ class Variant(msgspec.Struct, frozen=True, omit_defaults=True):
     """A way to build the model that was measured beside the one that is shipped."""
 
     name: str
-    layers: str = ""
     mb: float | None = None
     posts_per_s: float | None = None  # on one core
     ratio: float | None = None  # of these to those of the plain 12-layer model

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from models.registry import EMBEDDED
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -24,8 +26,9 @@ def test_the_wheel_holds_the_packages_and_their_data(wheel: Path) -> None:
     """The embedded model, the demo's texts and both `py.typed` are in; tests and deploy are not."""
     names = set(zipfile.ZipFile(wheel).namelist())
     for wanted in ("streams/demo/brands.toml", "streams/demo/texts.toml", "streams/heart/post.py", "streams/py.typed",
-                   "models/py.typed", "models/pretrained/model.onnx", "models/pretrained/card.json"):
+                   "models/py.typed"):
         assert wanted in names
+    assert {f"models/pretrained/{path.name}" for path in EMBEDDED.iterdir()} <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"streams", "models"}
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import models
-from models.early import EarlyScorer
 from models.quality import Judged, confusion, macro_f1, macro_recall
 from models.recipes.data import labelled
+from models.recipes.whole import write_json
 from models.score import Card, Effort, Score, Scorer, warmed
 
 SETS = {"tweeteval-en": macro_recall, "smsa-id": macro_f1, "nusax-id": macro_f1}  # as published
@@ -85,10 +85,12 @@ def _entry(folder: Path, name: str, effort: Effort = "balanced") -> Entry:
 
 
 def figures(scorer: Scorer, rows: dict[str, tuple[list[str], list[int]]]) -> dict[str, float]:
-    """The published measure of each set, percent."""
+    """The published measure of each set that has rows, percent."""
     out = {}
     for name, measure in SETS.items():
         texts, labels = rows[name]
+        if not texts:
+            continue
         warmth = scorer.card.warmth.get(name.rpartition("-")[2], 1.0)
         judged = Judged.of(labels, [warmed(one, warmth) for one in scorer.score(texts)])
         out[name] = round(float(measure(confusion(judged))), 1)
@@ -120,8 +122,6 @@ def table(model: Path, variants: Path, data: Path, rounds: int = ROUNDS) -> list
     measured = speeds(found, texts, rounds)
     return [{"name": one.name, "mb": round(sum(file.stat().st_size for file in one.files) / 1e6, 1),
              "posts_per_s": round(speed, 1), "ratio": round(ratio, 2), "figures": figures(one.scorer, rows)}
-            | ({"going_on": round(one.scorer.asked_late / max(one.scorer.asked, 1), 3)}
-               if isinstance(one.scorer, EarlyScorer) else {})
             for one, (speed, ratio) in zip(found, measured, strict=True)]
 
 
@@ -129,7 +129,7 @@ def told(rows: Sequence[dict[str, Any]]) -> str:
     """The table for people."""
     lines = [f"{'':<44}  {'MB':>5}  {'posts/s':>8}  {'ratio':>5}  " + "  ".join(f"{name:>12}" for name in SETS)]
     lines += [f"{row['name']:<44}  {row['mb']:>5}  {row['posts_per_s']:>8}  {row['ratio']:>5}  "
-              + "  ".join(f"{row['figures'][name]:>12}" for name in SETS) for row in rows]
+              + "  ".join(f"{row['figures'].get(name, ''):>12}" for name in SETS) for row in rows]
     return "\n".join(lines)
 
 
@@ -139,7 +139,7 @@ def compare(model: Path, variants: Path, data: Path, rounds: int = ROUNDS) -> No
     print(told(found))
     card = json.loads((model / "card.json").read_text())
     card.setdefault("report", {})["variants"] = found
-    (model / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_json(model / "card.json", card)
 
 
 def main() -> None:

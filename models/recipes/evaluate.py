@@ -15,6 +15,7 @@ data, notes, weaknesses.
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from models import page
 from models.cli_model import cell_table, interval, moved, score_of, table
 from models.quality import Judged, bootstrapped, confusion, macro_f1
 from models.recipes.data import Row, labelled
+from models.recipes.whole import write_json, write_whole
 from models.registry import EMBEDDED
 from models.report import (
     Batch,
@@ -55,7 +57,9 @@ MIX_ROWS = 500  # of a smaller set a class may have a dozen rows: no ground for 
 def answers(command: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What the command says of each row. Raises CalledProcessError when it fails."""
     lines = "".join(json.dumps({"text": row.text, "lang": row.lang}) + "\n" for row in rows)
-    done = subprocess.run(shlex.split(command), input=lines, stdout=subprocess.PIPE, text=True, check=True)
+    # Settings of the shell would have another model answer than the one that is measured.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("DENYUT_")}
+    done = subprocess.run(shlex.split(command), input=lines, stdout=subprocess.PIPE, text=True, check=True, env=plain)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -185,8 +189,8 @@ def written(card: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def save(folder: Path, card: Mapping[str, Any]) -> None:
     """The card, and the page that is rendered from it."""
-    (folder / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
-    (folder / "README.md").write_text(page.rendered(card))
+    write_json(folder / "card.json", card)
+    write_whole(folder / "README.md", lambda part: part.write_text(page.rendered(card), encoding="utf-8"))
 
 
 def told(report: Report) -> str:
@@ -196,7 +200,7 @@ def told(report: Report) -> str:
         [[lang, f"{one.rows:,}", interval(one.f1), one.why] for lang, one in report.languages.items()])]
     for name, some in report.mixes.items():
         lines += ["", *table([name, "macro recall", "macro F1", "calibration error"], [
-            [mix, interval(one.recall), interval(one.f1), f"{one.label_error:.3f}"] for mix, one in some.items()])]
+            [mix, interval(one.recall), interval(one.f1), f"{one.label_error or 0:.3f}"] for mix, one in some.items()])]
     lines += ["", *table(["calibration error", "rows", "label", "score"], [
         [name, f"{one.rows:,}", f"{one.label_error or 0:.3f}", f"{one.score_error or 0:.3f}"]
         for name, one in report.reliability.items()])]
@@ -234,10 +238,12 @@ def measured(args: argparse.Namespace, card: dict[str, Any]) -> Report:
     if args.folder:
         # First the languages: what is measured next is the gate as users will have it.
         card["languages"] = list(pick_languages(report))
+        if not card["languages"]:
+            sys.stderr.write("no language is good enough to be named; a card that names none scores every text\n")
         save(args.folder, card)
     model = f" --model {shlex.quote(args.model)}" if args.model else ""
-    effort = "" if args.effort == "balanced" else f" --effort {args.effort}"
-    report = full_report(report, served(rows, answers(args.command + model + effort, rows)), card["languages"])
+    command = f"{args.command}{model} --effort {args.effort}"
+    report = full_report(report, served(rows, answers(command, rows)), card["languages"])
     some = [row.text for row in rows[::max(len(rows) // MOVE_TEXTS, 1)]]
     return msgspec.structs.replace(report, behaviour=behaviour(scorer), batch=batch(args.model, some, args.effort),
                                    sizes=sizes(args.folder) if args.folder else {})
