@@ -51,7 +51,7 @@ class Plan:
     inner: int = 1024  # neurons of the student's feed-forward parts, of the base's 1,536
     serve: str = "4,8"
     english: int = 10_000  # tweets in the first steps
-    posts: int = 50_000  # unlabelled English posts for the student; Indonesian ones are all taken
+    posts: int = 30_000  # unlabelled English posts for the student; Indonesian ones are all taken
     small_lr: float = 1e-4
     all_lr: float = 1.2e-4
     student_lr: float = 1.5e-4
@@ -246,7 +246,7 @@ def steps(plan: Plan) -> list[tuple[str, Path, Callable[[], None]]]:
         ("narrow", start, lambda: narrow(plan)),
         ("student", plan.path("student", "model.pt"),
          lambda: stage(plan, "student", exits=plan.student, start=start, inner=plan.inner, lr=plan.student_lr,
-                       early=1.0, posts=plan.posts, targets=plan.path("targets.npy"))),
+                       early=1.0, soft=0.5, balance=0.5, posts=plan.posts, targets=plan.path("targets.npy"))),
         ("export", plan.path("model", "card.json"), lambda: export(plan)),
         ("choose", plan.path("chosen"), lambda: choose(plan)),
         ("compare", plan.path("compared"), lambda: compare(plan)),
