@@ -4,8 +4,8 @@
   then a factor for each family of these (`Card.warmth`), each by the likelihood of the labels.
 - The threshold: the expected loss of the served answers is the share of wrong labels where all classes are equally
   likely (1 - macro recall), the mean of the three main sets. It falls as more texts go on. The cheapest threshold is
-  taken from which on no dearer one gains, and that is within `SLACK` of the one where all go on: so a text is spared
-  the upper half where that half would add next to nothing. (By likelihood a third fewer would go on.)
+  taken that, like every dearer one, loses at most `SLACK` against the one where all go on: so a text is spared the
+  upper half where that half would add next to nothing. (By likelihood a third fewer would go on.)
 
 Knows nothing of training. The figures of a fit on the rows that it is judged by are a little too good: the card gives
 those of a fit on one half of the rows, judged on the other, beside them (`crossed`). Translations of one sentence may

@@ -33,7 +33,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.recipes.data import labelled
 from models.recipes.network import HEADS, WIDTH, Network
-from models.recipes.train import padded
+from models.recipes.watch import watch
 from models.recipes.whole import write_json
 from models.registry import digest
 from models.score import LABELS
@@ -46,30 +46,19 @@ LATE = "late.onnx"
 MAX_TOKENS = 96  # a longer text is cut
 POSITIONS = 128  # of the base's 512: no text is longer
 SMOOTHING = 0.7
-SAMPLE_TEXTS, SAMPLE_BATCH = 1024, 32
+SAMPLE_TEXTS = 1024
 
 
 def ranges(network: Network, ids: Sequence[list[int]]) -> dict[str, Range]:
     """Lowest and highest input of each channel of each quantised product over some texts, 0 included; by name."""
     seen: dict[str, Range] = {}
 
-    def watch(name: str) -> Any:
-        def look(_: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-            value = inputs[0][live].numpy()
-            low, high = seen.get(name, (np.float32(0), np.float32(0)))
-            seen[name] = (np.minimum(low, value.min(0)), np.maximum(high, value.max(0)))
-        return look
+    def see(name: str, value: torch.Tensor) -> None:
+        low, high = seen.get(name, (np.float32(0), np.float32(0)))
+        seen[name] = (np.minimum(low, value.numpy().min(0)), np.maximum(high, value.numpy().max(0)))
 
-    hooks = [getattr(layer, part).register_forward_pre_hook(watch(f"l{at}.{part}"))
-             for at, layer in enumerate(network.layers) for part in ("q", "ao", "fi", "fo")]
-    order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
-    with torch.no_grad():
-        for start in range(0, len(order), SAMPLE_BATCH):
-            tokens, mask = padded([ids[at] for at in order[start:start + SAMPLE_BATCH]])
-            live = mask.bool()
-            network(tokens, mask)
-    for hook in hooks:
-        hook.remove()
+    watch(network, ids, {f"l{at}.{part}": getattr(layer, part)
+                         for at, layer in enumerate(network.layers) for part in ("q", "ao", "fi", "fo")}, see)
     return seen
 
 

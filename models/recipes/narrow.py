@@ -6,38 +6,26 @@ al. 2017, who prune by norms.) With 1,024 of them a layer takes four fifths of i
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.recipes.network import Network
-from models.recipes.train import padded
-
-BATCH = 32
+from models.recipes.watch import watch
 
 
 def spoken(network: Network, ids: Sequence[list[int]]) -> list[tuple[Tensor, Tensor]]:
     """Mean and standard deviation of what each neuron answers over some texts, (inner,) each; by layer."""
-    sums: dict[int, tuple[Tensor, Tensor, int]] = {}
+    sums: dict[str, tuple[Tensor, Tensor, int]] = {}
 
-    def watch(at: int) -> Any:
-        def look(_: Any, inputs: tuple[Tensor, ...]) -> None:
-            said = inputs[0][live].double()
-            total, square, count = sums.get(at, (torch.zeros(1), torch.zeros(1), 0))
-            sums[at] = total + said.sum(0), square + (said**2).sum(0), count + len(said)
-        return look
+    def see(name: str, value: Tensor) -> None:
+        said = value.double()
+        total, square, count = sums.get(name, (torch.zeros(1), torch.zeros(1), 0))
+        sums[name] = total + said.sum(0), square + (said**2).sum(0), count + len(said)
 
-    hooks = [layer.fo.register_forward_pre_hook(watch(at)) for at, layer in enumerate(network.layers)]
-    order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
-    with torch.inference_mode():
-        for start in range(0, len(order), BATCH):
-            tokens, mask = padded([ids[at] for at in order[start:start + BATCH]])
-            live = mask.bool()
-            network(tokens, mask)
-    for hook in hooks:
-        hook.remove()
-    means = [(total / count, square / count) for _, (total, square, count) in sorted(sums.items())]
+    names = [str(at) for at in range(len(network.layers))]
+    watch(network, ids, dict(zip(names, (layer.fo for layer in network.layers), strict=True)), see)
+    means = [(total / count, square / count) for total, square, count in map(sums.__getitem__, names)]
     return [(mean.float(), (square - mean**2).clamp(min=0).sqrt().float()) for mean, square in means]
 
 
