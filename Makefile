@@ -59,7 +59,7 @@ model: $(VENV)/.torch  ## The embedded model anew, hours of two cores: make mode
 	$(BIN)/python -m models.recipes.make --data "$(DATA)" --out "$(OUT)" $(ARGS)
 
 model-smoke: $(VENV)/.torch  ## The whole recipe on a tiny slice, in under two minutes
-	$(BIN)/python -m pytest -s tests/test_make.py
+	$(BIN)/python -m pytest -q -s tests/test_make.py -k "leaves or embedded"
 
 evaluate: $(VENV)/.demo  ## The model's quality on the data folder's dev rows: make evaluate DATA=folder
 	@test -n "$(DATA)" || { echo "Name the data folder, see models/recipes/README.md: make evaluate DATA=folder" >&2; exit 2; }
