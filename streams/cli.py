@@ -77,12 +77,15 @@ def main() -> None:
               metavar="POSTS_PER_S")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Write what is sent, as `denyut backtest` reads it.")
+@click.option("--port", type=click.IntRange(1, 65_532),
+              help="The pages of score, pulse, feed and tell: there and on the next three.  [default: any]")
 @answered
-def demo(seconds: float | None, headless: bool, seed: int, rate: float, record: Path | None) -> int:
+def demo(**wish: Any) -> int:
     """The whole pipeline on this machine: a public, a feed, Kafka, both workers, a live board."""
     from streams.demo import Wish, run
 
-    return run(Wish(seconds=seconds, headless=headless, seed=seed, rate=rate, model=settings().model, record=record))
+    chosen = settings()
+    return run(Wish(**wish, model=chosen.model, alertmanager=chosen.alertmanager))
 
 
 @main.command()
@@ -126,6 +129,25 @@ def feed_file(path: Path, **options: Any) -> int:
     summary = run_file(chosen, path, Options.read(**options))
     click.echo(summary, err=True)
     return int(bool(summary.not_sent))
+
+
+@feed.command("public")
+@click.option("--rate", type=click.FloatRange(min=1, max=2000), default=50.0, show_default=True, help="Posts a second.",
+              metavar="POSTS_PER_S")
+@click.option("--seed", type=int, help="Which public.  [default: another one each time]")
+@click.option("--for", "seconds", type=click.FloatRange(min=1), metavar="SECONDS",
+              help="Stop after so long.  [default: at Ctrl-C]")
+@answered
+def feed_public(**wish: Any) -> int:
+    """The demo's invented public, live, until it is told to stop; it serves /metrics as workers do."""
+    from streams.aired import Wish, run
+
+    chosen = settings()
+    _logs(chosen)
+    tally = run(chosen, Wish(**wish))
+    sent = ", ".join(f"{count} {kind}s" for kind, count in sorted(tally.sent.items()))
+    click.echo(f"sent {sent or 'nothing'}", err=True)
+    return int(bool(tally.not_sent))
 
 
 @main.command()
@@ -177,6 +199,17 @@ def work_score() -> int:
 def work_pulse() -> int:
     """Count mentions and show the mood: denyut.mentions in, /metrics out."""
     from streams.agents.pulse import run
+
+    chosen = settings()
+    _logs(chosen)
+    return run(chosen)
+
+
+@main.command()
+@answered
+def tell() -> int:
+    """Tell Alertmanager the reasons of the swings that it alerts on; without it, messages have numbers only."""
+    from streams.tell import run
 
     chosen = settings()
     _logs(chosen)

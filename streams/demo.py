@@ -12,7 +12,6 @@ Knows nothing of how a post is scored or counted.
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,11 +22,12 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from streams import wording
+from streams.air import air
 from streams.board import Board, BrandLine, PipelineLine, View, summary
 from streams.clock import Clock
 from streams.embedded import EmbeddedBroker
@@ -39,14 +39,18 @@ from streams.heart.intake import Judge, Judged, Limits, Record
 from streams.heart.pane import MINUTE, PANE_MS, pane_of
 from streams.heart.watermark import GUARD_MS
 from streams.heart.window import WINDOWS, Reading
+from streams.metrics import Metrics, release
 from streams.notebook import Notebook
 from streams.recount import Mention, Recount
 from streams.scrape import Page
+from streams.serve import Health, Pages
 from streams.settings import Settings
 from streams.sources.public import SOURCE, SPEED, START_MS, Happening, Public, planned
+from streams.stop import interruptible
+from streams.tell import telling
 from streams.told import Told
 
-TICK_S = 0.05  # 12 s of the public's day: less than the delay, or panes close before their ticks are there
+TICK_S = 0.05  # while it waits
 LOOK_S = 1.0
 START_S = 120.0  # loading the model on a slow disk
 DRAIN_S = 60.0
@@ -57,7 +61,10 @@ POST_TO_METRIC = "denyut_post_to_metric_seconds"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked on the command line. `seconds` None: until Ctrl-C. `record`: write down there what is sent."""
+    """What was asked on the command line. `seconds` None: until Ctrl-C. `record`: write down there what is sent.
+    `port`: of the score worker's page; the next ones are those of the pulse worker, the feed and what is told to the
+    Alertmanager at `alertmanager`. None: any that are free, and no page of the others.
+    """
 
     seconds: float | None
     headless: bool
@@ -65,15 +72,17 @@ class Wish:
     rate: float
     model: str = ""
     record: Path | None = None
+    port: int | None = None
+    alertmanager: str = ""
 
 
 def run(wish: Wish) -> int:
     """Runs the demo; returns the exit code: 1 if anything was lost or doubled."""
     with ExitStack() as stack:
         notebook = stack.enter_context(Notebook(wish.record, SOURCE)) if wish.record else None
-        stop = stack.enter_context(_interruptible())
+        stop = stack.enter_context(interruptible())
         _say("starting: Kafka inside this process, the model, two workers")
-        stage = stack.enter_context(Stage.set(wish.model))
+        stage = stack.enter_context(Stage.set(wish))
         board = None if wish.headless else stack.enter_context(Board())
         show = Show(stage, board, notebook)
         try:
@@ -85,24 +94,6 @@ def run(wish: Wish) -> int:
         account = show.account()
     sys.stdout.write(json.dumps(account) + "\n")
     return int(bool(account["lost"] or account["doubled"]))
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """A list that is no longer empty once somebody pressed Ctrl-C or sent SIGTERM."""
-    caught: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        caught.append(number)
-        if len(caught) > 1:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass
@@ -121,22 +112,25 @@ class Stage:
 
     @classmethod
     @contextmanager
-    def set(cls, model: str) -> Iterator["Stage"]:
+    def set(cls, wish: Wish) -> Iterator["Stage"]:
         """Starts everything, ends everything."""
         folder = Path(tempfile.mkdtemp(prefix="denyut-demo-"))  # the workers' logs; kept if something goes wrong
         with EmbeddedBroker() as broker:
-            ports = {name: _free_port() for name in ("score", "pulse")}
+            ports = {name: _free_port() if wish.port is None else wish.port + at
+                     for at, name in enumerate(("score", "pulse"))}
             clock = Clock.public(START_MS, SPEED)
             workers: list[subprocess.Popen[bytes]] = []
-            settings = Settings(brokers=broker.address, sources=(SOURCE,), model=model)
+            settings = Settings(brokers=broker.address, sources=(SOURCE,), model=wish.model)
+            metrics = Metrics((), (SOURCE,), clock)
             try:
                 for name, port in ports.items():
                     workers.append(_start(name, folder, {
                         "DENYUT_BROKERS": broker.address, "DENYUT_SOURCES": SOURCE, "DENYUT_CLOCK": str(clock),
-                        "DENYUT_HTTP": f"127.0.0.1:{port}", "DENYUT_MODEL": model}))
+                        "DENYUT_HTTP": f"127.0.0.1:{port}", "DENYUT_MODEL": wish.model}))
                 pages = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-                with (Feed(settings, FEED, (SOURCE,), rules=Rules(create_time=True, embedded=True)) as feed,
-                      Told(settings, embedded=True) as told):
+                rules = Rules(create_time=True, embedded=True)
+                with (Feed(settings, FEED, (SOURCE,), observer=metrics, rules=rules) as feed,
+                      Told(settings, embedded=True) as told, _pages(wish, metrics, told, settings.read_brands())):
                     yield cls(settings, clock, feed, pages["score"], pages["pulse"], workers, folder,
                               settings.read_brands(), told)
                 shutil.rmtree(folder, ignore_errors=True)
@@ -161,6 +155,19 @@ def _start(name: str, folder: Path, settings: Mapping[str, str]) -> subprocess.P
     with (folder / f"{name}.log").open("wb") as log:
         return subprocess.Popen([sys.executable, "-P", "-m", "streams.cli", "work", name], env={**kept, **settings},
                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+@contextmanager
+def _pages(wish: Wish, metrics: Metrics, told: Told, brands: Brands) -> Iterator[None]:
+    """The page of the feed, and what gives Alertmanager its reasons with its own, where somebody asked for them."""
+    with ExitStack() as stack:
+        if wish.port is not None:
+            metrics.build(release(), "", "feed")
+            metrics.feeds()
+            stack.enter_context(Pages(f"127.0.0.1:{wish.port + 2}", metrics.registry, Health(stale_s=float("inf"))))
+        if wish.port is not None and wish.alertmanager:
+            stack.enter_context(telling(wish.alertmanager, f"127.0.0.1:{wish.port + 3}", brands, told))
+        yield
 
 
 def _free_port() -> int:
@@ -213,21 +220,16 @@ class Show:
         """Sends the public's posts in their time, until the time is up or somebody stops it."""
         self._wait_for_workers(stop)
         clock = self.stage.clock
-        self.began = self.told = ticked = time.monotonic()
+        self.began = self.told = time.monotonic()
         start_ms = clock.now_ms()
         public = Public(seed=wish.seed, rate_per_s=wish.rate, start_ms=start_ms, events=planned(start_ms))
+
+        def is_over() -> bool:
+            self.ended = time.monotonic()
+            return bool(stop or self.failed or (wish.seconds is not None and self.ended - self.began >= wish.seconds))
+
         with self._looking():
-            for happening in public:
-                while (ahead_s := clock.seconds(happening.at_ms - clock.now_ms())) > 0 or stop:
-                    now = time.monotonic()
-                    self.ended = now
-                    if stop or self.failed or (wish.seconds is not None and now - self.began >= wish.seconds):
-                        return
-                    if now - ticked >= TICK_S:
-                        ticked = now
-                        self._tick(clock.now_ms())  # all that happened before is sent, so a tick may say so
-                    time.sleep(min(ahead_s, TICK_S / 4))
-                self._send(happening, keep=wish.headless)
+            air(public, clock, partial(self._send, keep=wish.headless), self._tick, is_over)
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -262,7 +264,7 @@ class Show:
             self._tick(self.stage.clock.now_ms())  # no partition is silent: a worker is ready once it has heard all
             time.sleep(TICK_S)
 
-    def _send(self, happening: Happening, *, keep: bool) -> None:
+    def _send(self, happening: Happening, *, keep: bool = False) -> None:
         if not self.stage.feed.send(happening):
             return
         if self.notebook is not None:

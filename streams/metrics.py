@@ -28,6 +28,7 @@ from streams.heart.frame import LABELS
 from streams.heart.incident import Standing, Step, Swing
 from streams.heart.window import WINDOWS, Reading
 
+PARTS = ("mix", "mood", "baseline")  # what a swing's effect is split into
 OTHER = "other"  # the label of a word that is in no list
 BEHIND_MS = 300_000  # a watermark further behind the clock: figures are a replay, not the present
 BEHIND_S = 15.0  # and by a watch at least so much: a public clock runs 5 minutes in the time of a few flushes
@@ -87,6 +88,7 @@ _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 _LONG = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
 _BW = ("brand", "window")
+_BD = ("brand", "direction")
 
 FIGURES: tuple[Row, ...] = (
     Row("denyut_window_mentions", "gauge", _BW, "Mentions in the window, abstentions included"),
@@ -108,8 +110,25 @@ FIGURES: tuple[Row, ...] = (
     Row(
         "denyut_swing_severity",
         "gauge",
-        ("brand", "direction"),
+        _BD,
         "A swing of public mood that is open: 0 none, 1 notice, 2 serious, 3 severe; held while replaying",
+    ),
+    # What was told of it last. Absent while none is open; of a coordinated one as well, whose severity stands below.
+    Row("denyut_swing_now", "gauge", _BD, "Open swing: the mean vote of its window"),
+    Row("denyut_swing_usual", "gauge", _BD, "Open swing: the mood that is usual of the brand"),
+    Row("denyut_swing_effect", "gauge", _BD, "Open swing: now less usual"),
+    Row("denyut_swing_effect_lower", "gauge", _BD, "Open swing: lower end of the effect's 95 % interval"),
+    Row("denyut_swing_effect_upper", "gauge", _BD, "Open swing: upper end of the effect's 95 % interval"),
+    Row("denyut_swing_onset_timestamp_seconds", "gauge", _BD, "Open swing: when it began, event time"),
+    Row("denyut_swing_votes", "gauge", _BD, "Open swing: votes in its window"),
+    Row("denyut_swing_chance_weeks", "gauge", _BD, "Open swing: by chance one as sure comes once in so many weeks"),
+    Row("denyut_swing_authentic_ratio", "gauge", _BD, "Open swing: votes to posts over the brand's usual, at most 1"),
+    Row(
+        "denyut_swing_part",
+        "gauge",
+        (*_BD, "kind"),
+        "Open swing: summands of the effect by source: mix (who speaks), mood (how they speak), baseline (the last "
+        "day's mean less the usual)",
     ),
     Row(
         "denyut_coordinated_severity",
@@ -199,6 +218,7 @@ PIPELINE: tuple[Row, ...] = (
     Row("denyut_loop_lag_seconds", "histogram", (), "How late the event loop ran", _WORK),
     Row("denyut_feed_sent_total", "counter", ("kind",), "Records that a feed delivered"),
     Row("denyut_feed_refused_total", "counter", ("reason",), "Records that a feed could not deliver"),
+    Row("denyut_tellings_total", "counter", ("outcome",), "Looks at what Alertmanager fires, to give it reasons"),
     Row("denyut_build_info", "gauge", ("version", "model", "worker"), "1; which release runs here, with which model"),
 )
 
@@ -209,8 +229,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "sentiment": LABELS,
     "window": tuple(WINDOWS),
     "reason": (*(reason.value for reason in Reason), "refused", "timeout", "too_large", OTHER),
-    "worker": ("score", "pulse", "feed"),
-    "kind": ("post", "removal", "tick"),
+    "worker": ("score", "pulse", "feed", "tell"),
+    "kind": ("post", "removal", "tick", *PARTS),
     "direction": ("down", "up"),
     "state": tuple(step.value for step in Step),
     "outcome": (
@@ -233,6 +253,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "empty",
         "failed",
         "dropped",
+        "told",
     ),
 }
 
@@ -391,6 +412,27 @@ def _stands(brand: str, standing: Standing) -> Iterator[tuple[str, tuple[str, ..
     yield "denyut_swing_ready", (brand,), float(standing.is_ready)
     if standing.smallest is not None:
         yield "denyut_smallest_visible_swing", (brand,), standing.smallest
+    if standing.swing is not None:
+        yield from _told(standing.swing)
+
+
+def _told(swing: Swing) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """The series of a swing that is open."""
+    at = swing.brand, swing.direction
+    yield "denyut_swing_now", at, swing.now
+    yield "denyut_swing_usual", at, swing.usual
+    yield "denyut_swing_effect", at, swing.effect
+    yield "denyut_swing_effect_lower", at, swing.lower
+    yield "denyut_swing_effect_upper", at, swing.upper
+    yield "denyut_swing_onset_timestamp_seconds", at, swing.onset_ms / 1000
+    yield "denyut_swing_votes", at, swing.votes
+    if swing.chance_weeks > 0:
+        yield "denyut_swing_chance_weeks", at, swing.chance_weeks
+    if swing.copies is not None:
+        yield "denyut_swing_authentic_ratio", at, swing.copies.authentic
+    for kind in PARTS:
+        amounts = [part.amount for part in swing.parts if part.dimension == "source" and part.kind == kind]
+        yield "denyut_swing_part", (*at, kind), sum(amounts)
 
 
 class Spread(Collector):
@@ -442,6 +484,7 @@ class Metrics:
             ("rejects", "reason"),
             ("swing_steps", "state"),
             ("explanations", "outcome"),
+            ("tellings", "outcome"),
         ):
             for word in _FIRST[name]:
                 self._of[f"denyut_{name}_total"].labels(**{label: word})
@@ -528,6 +571,17 @@ class Metrics:
     def steps_wait(self, waiting: int) -> None:
         """So many steps of swings wait for their delivery."""
         self._of["denyut_swing_steps_waiting"].set(waiting)
+
+    def feeds(self) -> None:
+        """Creates what a feed counts at 0."""
+        for kind in ("post", "removal", "tick"):
+            self._of["denyut_feed_sent_total"].labels(kind)
+        for reason in ("refused", "timeout", "too_large"):
+            self._of["denyut_feed_refused_total"].labels(reason)
+
+    def telling(self, outcome: str) -> None:
+        """Alertmanager was asked what it fires and told the reasons: told, failed."""
+        self._of["denyut_tellings_total"].labels(_listed(outcome, WORDS["outcome"])).inc()
 
     def explanation(self, outcome: str) -> None:
         """A swing was asked for its terms: explained, empty (nothing that still exists), failed, dropped."""
@@ -622,6 +676,7 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "rejects": tuple(reason.value for reason in Reason),
     "swing_steps": WORDS["state"],
     "explanations": ("explained", "empty", "failed", "dropped"),
+    "tellings": ("told", "failed"),
 }
 
 

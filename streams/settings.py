@@ -34,6 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):(\d{1,5})\Z")
 # Kubernetes tells every pod where every service of its namespace is, in variables named after the service.
 _KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)\Z")
+_SITE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(:\d{1,5})?(/[^\s?#]*)?\Z")
 _LOGIN = re.compile(r"(?<![\w.-])([^\s:/@,]+):[^\s/@,]+@")
 
 Reader = Callable[[str], Any]
@@ -84,6 +85,12 @@ def _clock(said: str) -> str:
         return str(Clock(said))
     except BadSetting:
         raise ValueError("nothing, or PUBLIC_MS@WALL_MSxSPEED") from None
+
+
+def _site(said: str) -> str:
+    if said and not _SITE.match(said):
+        raise ValueError("http://host:port, or https")
+    return said.rstrip("/")
 
 
 def _sources(said: str) -> tuple[str, ...]:
@@ -150,6 +157,7 @@ class Settings:
     grace_ms: int = _setting(HOUR_MS, _span(HOUR_MS), "a post that comes later after its pane does not count")
     early_ms: int = _setting(60_000, _span(), "a post dated further ahead of its arrival does not count")
     http: str = _setting("127.0.0.1:9100", _address, "where /metrics, /livez and /readyz are served; port 0: any")
+    alertmanager: str = _setting("", _site, "where `denyut tell` finds Alertmanager, such as http://localhost:9093")
     instance: str = _setting("", _matching(_NAME, "letters, digits, dots, - and _", empty=True),
                              "this counting worker's own name in its group, the same after a restart; empty: none")
     session_ms: int = _setting(10_000, _span(1000), "a worker that is silent for so long loses its partitions")

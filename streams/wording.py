@@ -52,7 +52,7 @@ def course(swing: Swing, now_ms: int | None = None) -> str:
 
 def grounds(swing: Swing) -> list[str]:
     """How much it rests on, how sure it is, who speaks and of what, the most telling first."""
-    return [said for said in (_base(swing), _chance(swing), _who(swing), _cause(swing), about(swing)) if said]
+    return [said for said in (_base(swing), _chance(swing), who(swing), cause(swing), about(swing)) if said]
 
 
 def about(swing: Swing, most: int = TERMS) -> str:
@@ -84,7 +84,8 @@ def _chance(swing: Swing) -> str:
     return f"by chance {'<' if swing.chance_is_bound else ''}1 in {swing.chance_weeks:.0f} weeks"
 
 
-def _who(swing: Swing) -> str:
+def who(swing: Swing) -> str:
+    """Who speaks, the share of authentic talk beside it where that is not as usual."""
     if swing.copies is None or swing.authenticity in ("", "organic"):
         return swing.authenticity
     return f"{swing.authenticity} ({swing.copies.authentic:.0%} authentic)"
@@ -93,7 +94,7 @@ def _who(swing: Swing) -> str:
 _NAMED = {"mix": "another mix", "account": "one account"}
 
 
-def _cause(swing: Swing) -> str:
+def cause(swing: Swing) -> str:
     """The first cause, unless it is a term: those are told with the others."""
     first = swing.causes[0] if swing.causes else None
     if first is None or first.kind == "term":

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streams.clock import Clock
 from streams.heart import notice
 from streams.heart.errors import Reason
-from streams.heart.incident import Standing, Step
+from streams.heart.incident import Copies, Part, Standing, Step
 from streams.heart.window import WINDOWS, Reading
 from streams.metrics import (
     FIGURES,
@@ -111,7 +111,10 @@ def everything(page: Page) -> None:
     page.metrics.swung([swing()])
     page.metrics.step_told("opened", 2)
     page.metrics.explanation("explained")
-    standing = Standing(down=2, smallest=0.2)
+    page.metrics.telling("told")
+    page.metrics.feeds()
+    told = swing(chance_weeks=78.0, copies=Copies(0.97, 0.9), parts=(Part("mix", "source", "file", -0.1),))
+    standing = Standing(down=2, smallest=0.2, swing=told)
     page.figures.show({0: shown(*(reading("quovira", window) for window in WINDOWS), quovira=standing)})
 
 
@@ -124,6 +127,27 @@ def test_the_table_is_what_is_served(page: Page) -> None:
         family = families[row.name.removesuffix("_total")]
         assert (family.type, family.documentation) == (row.kind, row.meaning)
         assert {frozenset(sample.labels) - {"le"} for sample in family.samples} == {frozenset(row.labels)}, row.name
+
+
+def test_an_open_swing_shows_what_was_told_of_it_last(page: Page) -> None:
+    """How far, since when, how sure, and the parts by source that add up to the effect; nothing once it is over."""
+    parts = (Part("mix", "source", "file", -0.1), Part("mood", "source", "file", -0.4),
+             Part("mood", "source", "demo", -0.2), Part("baseline", "source", "", 0.05),
+             Part("mood", "language", "id", -0.65))
+    told = swing(now=-0.45, usual=0.2, effect=-0.65, lower=-0.8, upper=-0.5, votes=412, onset_ms=NOW_MS - 60_000,
+                 chance_weeks=78.0, copies=Copies(0.97, 0.9), parts=parts)
+    page.figures.show({0: shown(reading("quovira"), quovira=Standing(down=2, swing=told))})
+    get, at = page.metrics.registry.get_sample_value, {"brand": "quovira", "direction": "down"}
+    said = {name: get(f"denyut_swing_{name}", at) for name in (
+        "now", "usual", "effect", "effect_lower", "effect_upper", "votes", "chance_weeks", "authentic_ratio",
+        "onset_timestamp_seconds")}
+    assert said == {"now": -0.45, "usual": 0.2, "effect": -0.65, "effect_lower": -0.8, "effect_upper": -0.5,
+                    "votes": 412, "chance_weeks": 78.0, "authentic_ratio": 0.97,
+                    "onset_timestamp_seconds": NOW_MS / 1000 - 60}
+    shares = {kind: get("denyut_swing_part", {**at, "kind": kind}) for kind in ("mix", "mood", "baseline")}
+    assert shares == {"mix": pytest.approx(-0.1), "mood": pytest.approx(-0.6), "baseline": pytest.approx(0.05)}
+    page.figures.show({0: shown(reading("quovira"), quovira=Standing())})
+    assert get("denyut_swing_effect", at) is None
 
 
 def test_label_values_are_brands_or_words_of_fixed_lists(page: Page) -> None:

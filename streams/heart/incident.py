@@ -141,6 +141,7 @@ class Standing(NamedTuple):
     coordinated: int = 0  # a swing of either direction that copies or a few accounts make
     is_ready: bool = False  # its baseline is warm
     smallest: float | None = None  # the smallest swing of mood that could be seen now; None: none at all
+    swing: Swing | None = None  # of mood, as it was told last, while it is open
 
 
 _encode = msgspec.json.Encoder().encode

@@ -411,7 +411,8 @@ class Watch:
                     severity["coordinated" if swing.authenticity == "coordinated" else what] = swing.severity
             is_ready, least = bool(ready[2 * series]), float(smallest[2 * series])
             out[self._name(series)] = Standing(
-                **severity, is_ready=is_ready, smallest=least if is_ready and not math.isnan(least) else None)
+                **severity, is_ready=is_ready, smallest=least if is_ready and not math.isnan(least) else None,
+                swing=brand.mood.swing if brand.mood else None)
         return out
 
 

@@ -1,0 +1,205 @@
+"""Alertmanager gets the reasons of what it fires: in time, while it fires, and nothing else."""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from streams.heart.brands import Brands
+from streams.heart.errors import BadSetting
+from streams.heart.incident import Cause, Copies, Step, Swing, Term
+from streams.metrics import Metrics
+from streams.serve import Health
+from streams.settings import Settings
+from streams.tell import JOIN_S, LAST_S, Alert, Alertmanager, Companion, Teller, annotations, look, run
+from tests.test_swings_edge import swing
+
+NOW_S = 1_795_586_400.0
+DOWN = Alert("DenyutMoodDown", "quovira", NOW_S)
+BRANDS: Brands = Settings().read_brands()
+
+
+class Door:
+    """An Alertmanager that keeps what it was given."""
+
+    def __init__(self, *firing: Alert) -> None:
+        self.alerts = list(firing)
+        self.given: list[tuple[str, str, dict[str, str], float]] = []
+
+    def firing(self) -> list[Alert]:
+        return self.alerts
+
+    def put(self, companions: Iterable[Companion], ends_s: float) -> None:
+        self.given += [(one.about.name, one.about.brand, dict(one.annotations), ends_s) for one in companions]
+
+
+def known(**other: Any) -> Swing:
+    """A swing of Quovira, explained."""
+    said: dict[str, Any] = {"votes": 412, "chance_weeks": 78.0, "authenticity": "organic", "now": -0.55, "usual": 0.18,
+                            "effect": -0.73, "terms": (Term("oatlira", 9.0, 12), Term("susu", 4.0, 7)),
+                            "causes": (Cause("term", "oatlira", 0.62),), **other}
+    return swing(**said)
+
+
+def test_an_alert_gets_the_reasons_of_its_swing() -> None:
+    """The companion names the alert, its brand, the terms and who speaks."""
+    door = Door(DOWN)
+    assert Teller(door, BRANDS).step([known()], NOW_S + 2) == 1
+    [(about, brand, said, ends_s)] = door.given
+    assert (about, brand, ends_s) == ("DenyutMoodDown", "quovira", NOW_S + 2 + LAST_S)
+    assert (said["title"], said["terms"], said["authenticity"]) == ("Quovira", "oatlira, susu", "organic")
+    assert said["grounds"] == "412 votes · by chance 1 in 78 weeks · organic · about oatlira 62%, susu"
+
+
+def test_terms_that_are_read_later_are_put_beside_the_others() -> None:
+    """The swing opens before its terms are known: the same companion is given again, with them."""
+    door = Door(DOWN)
+    teller = Teller(door, BRANDS)
+    teller.step([known(terms=(), causes=())], NOW_S + 1)
+    teller.step([known()], NOW_S + 4)
+    assert [said["terms"] for _, _, said, _ in door.given] == ["", "oatlira, susu"]
+
+
+def test_reasons_that_come_too_late_would_be_a_message_of_their_own() -> None:
+    """After the time that a group waits nothing is added; what was given before is renewed."""
+    door = Door(DOWN)
+    late = Teller(door, BRANDS)
+    assert late.step([known()], NOW_S + JOIN_S + 1) == 0
+    assert door.given == []
+    early = Teller(door, BRANDS)
+    early.step([known()], NOW_S + JOIN_S)
+    assert early.step([known()], NOW_S + 600) == 1
+
+
+def test_when_the_alert_is_over_so_are_its_reasons() -> None:
+    """They are ended once, with the words that they had."""
+    door = Door(DOWN)
+    teller = Teller(door, BRANDS)
+    teller.step([known()], NOW_S)
+    door.alerts = []
+    assert teller.step([known()], NOW_S + 300) == 0
+    assert door.given[-1][3] == NOW_S + 300
+    assert door.given[-1][2]["terms"] == "oatlira, susu"
+    given = len(door.given)
+    teller.step([], NOW_S + 303)
+    assert len(door.given) == given
+
+
+@pytest.mark.parametrize("other", [
+    {"brand": "lajuro"}, {"direction": "up"}, {"series": "volume"}, {"authenticity": "coordinated"},
+], ids=str)
+def test_a_swing_of_another_kind_is_no_reason(other: dict[str, str]) -> None:
+    """Another brand, the other direction, volume, or copies: none of them is what a fall of mood is about."""
+    door = Door(DOWN)
+    assert Teller(door, BRANDS).step([known(**other)], NOW_S) == 0
+
+
+def test_copies_are_the_reason_of_the_alert_on_copies_in_either_direction() -> None:
+    """DenyutCoordinatedTalk is about a swing that copies make, up or down."""
+    door = Door(Alert("DenyutCoordinatedTalk", "quovira", NOW_S))
+    copies = known(authenticity="coordinated", direction="up", copies=Copies(0.31, 0.9))
+    Teller(door, BRANDS).step([known(), copies], NOW_S)
+    assert [said["authenticity"] for _, _, said, _ in door.given] == ["coordinated (31% authentic)"]
+
+
+def test_a_swing_that_goes_on_comes_before_one_that_is_over() -> None:
+    """The alert holds on for minutes after its swing; if another has opened by then, that is the one."""
+    door = Door(DOWN)
+    over = known(state=Step.CLOSED, step=3, ended="over", onset_ms=9_000_000, votes=1)
+    Teller(door, BRANDS).step([known(onset_ms=60_000), over], NOW_S)
+    assert door.given[0][2]["grounds"].startswith("412 votes")
+    alone = Door(DOWN)
+    Teller(alone, BRANDS).step([over], NOW_S)
+    assert alone.given[0][2]["grounds"].startswith("1 votes")
+
+
+def test_what_is_told_holds_no_key_of_a_post() -> None:
+    """Exemplars are keys of posts: a message has no use for them."""
+    assert "demo:" not in json.dumps(annotations(known(exemplars=("demo:9f86d081884c7d65",)), "Quovira"))
+
+
+# The wire.
+
+
+@contextmanager
+def server(status: int, body: bytes) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """Something that answers so, and what it was asked."""
+    asked: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.rfile.read(int(self.headers.get("Content-Length") or 0))))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the names that http.server asks for
+
+        def log_message(self, format: str, *args: object) -> None:
+            """No line for a request."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{httpd.server_port}", asked
+        finally:
+            httpd.shutdown()
+
+
+@pytest.mark.parametrize(("status", "body"), [
+    (500, b"no"), (200, b"<html>"), (200, b'{"a": 1}'), (200, b'[{"labels": {"brand": "quovira"}}]'), (200, b"[3]"),
+    (200, b'[{"labels": {"alertname": "DenyutMoodDown", "brand": "quovira"}, "startsAt": "noon"}]'),
+], ids=str)
+def test_an_alertmanager_that_talks_nonsense_is_asked_again_later(status: int, body: bytes) -> None:
+    """Whatever it answers, it is counted, said on /readyz, and does not end the process."""
+    metrics, health = Metrics(), Health("alertmanager")
+    with server(status, body) as (url, _):
+        look(Teller(Alertmanager(url), BRANDS), [known()], metrics, health)
+    assert metrics.registry.get_sample_value("denyut_tellings_total", {"outcome": "failed"}) == 1
+    assert "alertmanager" in health.missing()
+
+
+def test_an_alertmanager_that_is_away_is_asked_again_later() -> None:
+    """Nobody listens at its port."""
+    metrics, health = Metrics(), Health("alertmanager")
+    with server(200, b"[]") as (url, _):
+        look(Teller(Alertmanager(url), BRANDS), [], metrics, health)
+        assert health.ready
+    look(Teller(Alertmanager(url), BRANDS), [], metrics, health)
+    assert not health.ready
+
+
+def test_what_is_posted_is_an_alert_beside_the_other() -> None:
+    """Its labels are those of its brand and team, so that it is grouped with the alert it is about."""
+    fires = [{"labels": {"alertname": "DenyutMoodDown", "brand": "quovira"}, "startsAt": "2026-11-25T06:00:00.000Z"}]
+    with server(200, json.dumps(fires).encode()) as (url, asked):
+        door = Alertmanager(url)
+        [alert] = door.firing()
+        assert alert == Alert("DenyutMoodDown", "quovira", 1_795_586_400.0)
+        door.put([Companion(alert, {"terms": "susu", "cause": ""})], NOW_S + 180)
+    [posted] = json.loads(asked[1][1])
+    assert posted == {
+        "labels": {"alertname": "DenyutReasons", "about": "DenyutMoodDown", "brand": "quovira", "team": "marketing",
+                   "severity": "info"},
+        "annotations": {"terms": "susu"},
+        "startsAt": "2026-11-25T06:00:00.000+00:00", "endsAt": "2026-11-25T06:03:00.000+00:00",
+    }
+
+
+def test_without_an_alertmanager_the_start_stops_and_names_the_setting() -> None:
+    """`denyut tell` with nobody to tell is a mistake."""
+    with pytest.raises(BadSetting, match="DENYUT_ALERTMANAGER is empty"):
+        run(Settings())
+
+
+@pytest.mark.parametrize("said", ["localhost:9093", "ftp://host", "http://", "http://host:9093?x=1", "http://anna:pw@host"])
+def test_an_address_that_cannot_be_is_refused(said: str) -> None:
+    """Only http and https, and no login in an address."""
+    with pytest.raises(BadSetting, match="DENYUT_ALERTMANAGER"):
+        Settings.read({"DENYUT_ALERTMANAGER": said})
