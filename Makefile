@@ -32,7 +32,29 @@ setup: $(VENV)/.test  ## An environment with everything but torch, in .venv
 demo: $(VENV)/.demo  ## The whole pipeline in your terminal: make demo ARGS="--headless --for 60"
 	@$(BIN)/denyut demo $(ARGS)
 
-test: check $(VENV)/.torch  ## Everything that CI runs: the static half, then all tests, a real Kafka's included
+# Prometheus and Alertmanager out of Debian's packages, below build/: no root, nothing installed, no service started.
+TOOLS := build/tools
+$(TOOLS)/bookworm/.fetched: deploy/tools/debian.sh
+	deploy/tools/debian.sh bookworm $(TOOLS)/bookworm prometheus prometheus-alertmanager
+	touch $@
+
+$(TOOLS)/forky/.fetched: deploy/tools/debian.sh
+	deploy/tools/debian.sh forky $(TOOLS)/forky promtool prometheus prometheus-alertmanager
+	touch $@
+
+stack: $(VENV)/.demo $(TOOLS)/bookworm/.fetched  ## The demo with a real Prometheus and Alertmanager beside it, on Debian or Ubuntu
+	@$(BIN)/python deploy/stack/stack.py $(ARGS)
+
+image-test:  ## Build the image, and run the demo in it without network, root or a disk to write on
+	deploy/image-test.sh
+
+boards: $(VENV)/.test  ## The Grafana boards anew, from deploy/grafana/boards
+	$(BIN)/python -m deploy.grafana.boards
+
+chart: $(VENV)/.test  ## The chart's copies of rules and boards, and its golden renders
+	$(BIN)/python -m tests.helm --write
+
+test: check $(VENV)/.torch $(TOOLS)/bookworm/.fetched $(TOOLS)/forky/.fetched  ## Everything that CI runs: the static half, then all tests, a real Kafka's included
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.test  ## CI's static half: ruff and mypy --strict
@@ -68,4 +90,4 @@ evaluate: $(VENV)/.demo  ## The model's quality on the data folder's dev rows: m
 clean:  ## Forget what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test check driver swings swings-full coverage bench model model-smoke evaluate clean
+.PHONY: help setup demo stack image-test boards chart test check driver swings swings-full coverage bench model model-smoke evaluate clean
