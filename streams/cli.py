@@ -189,9 +189,7 @@ def work_score() -> int:
     """Score posts: denyut.posts in, denyut.mentions out."""
     from streams.agents.score import run
 
-    chosen = settings()
-    _logs(chosen)
-    return run(chosen)
+    return run(_at_the_door())
 
 
 @work.command("pulse")
@@ -200,9 +198,7 @@ def work_pulse() -> int:
     """Count mentions and show the mood: denyut.mentions in, /metrics out."""
     from streams.agents.pulse import run
 
-    chosen = settings()
-    _logs(chosen)
-    return run(chosen)
+    return run(_at_the_door())
 
 
 @main.command()
@@ -211,9 +207,7 @@ def tell() -> int:
     """Tell Alertmanager the reasons of the swings that it alerts on; without it, messages have numbers only."""
     from streams.tell import run
 
-    chosen = settings()
-    _logs(chosen)
-    return run(chosen)
+    return run(_at_the_door())
 
 
 @main.command()
@@ -331,6 +325,16 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise BadBrands(f"{path}: not UTF-8") from None
+
+
+def _at_the_door() -> "Settings":
+    """The settings of a process that stays. It needs no secret; but one that is named and not there is a mistake that
+    somebody should hear of now, and not when the first feed starts."""
+    chosen = settings()
+    _logs(chosen)
+    if chosen.secret_file:
+        chosen.read_secret()
+    return chosen
 
 
 def _logs(chosen: "Settings") -> None:

@@ -2,12 +2,13 @@
 
     Alertmanager ──what fires──▶ Teller ◀──incidents── denyut.swings
           ▲                        │
-          └──DenyutReasons, beside the alert it is about, for as long as that fires
+          └──DenyutReasons, over as it begins, beside the alert that it is about
 
 Prometheus decides whether to alert, by numbers alone; words that people use are no labels, so they are not among them.
-A companion alert carries them: it is grouped with the alert it is about, and both are one message. It is given within
-the time that Alertmanager waits for a group to be whole, or not at all: later it would be a message of its own. Without
-this process the message is sent all the same, with the numbers and without the words.
+A companion alert carries them. It is in the group of the alert it is about, and in the same message; being over
+already it calls for none of its own, whatever becomes of the other. So it must come while Alertmanager waits for the
+group to be whole, or it is in no message. Without this process the message is sent all the same, with numbers and no
+words.
 Numbers, names of the brand file and terms; never a post's text, for a swing has none.
 Knows nothing of how a swing is found, or of who reads the message.
 """
@@ -19,7 +20,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -37,36 +38,29 @@ from streams.told import Told
 
 REASONS = "DenyutReasons"
 ABOUT = ("DenyutMoodDown", "DenyutCoordinatedTalk")  # the alerts of deploy/prometheus/rules that a swing explains
-JOIN_S = 25.0  # of the 30 s that Alertmanager waits for a group: what comes later is not in its message
-LAST_S = 180.0  # a companion that is not renewed is over by then
+JOIN_S = 27.0  # of the 30 s that Alertmanager waits for a group: what comes later is in no message
 LOOK_S = 3.0
 PATIENCE_S = 5.0
 log = logging.getLogger("denyut.tell")
 
 
 class Alert(NamedTuple):
-    """An alert that fires: which, of what brand, since when (seconds since 1970)."""
+    """An alert that fires: which, of what brand, since when (seconds since 1970), in what cluster ("": none said)."""
 
     name: str
     brand: str
     since_s: float
-
-
-class Companion(NamedTuple):
-    """The reasons of one alert, for Alertmanager."""
-
-    about: Alert
-    annotations: Mapping[str, str]
+    cluster: str = ""
 
 
 class Door(Protocol):
     """Alertmanager."""
 
     def firing(self) -> list[Alert]:
-        """What fires now, of `ABOUT`. Raises OSError."""
+        """What fires now, of `ABOUT`, neither silenced nor inhibited. Raises OSError."""
 
-    def put(self, companions: Iterable[Companion], ends_s: float) -> None:
-        """Gives these, to be over at that time. Raises OSError."""
+    def put(self, about: Alert, said: Mapping[str, str]) -> None:
+        """Gives the reasons of one alert. Raises OSError."""
 
 
 class Teller:
@@ -75,22 +69,23 @@ class Teller:
     def __init__(self, door: Door, brands: Brands) -> None:
         self._door = door
         self._brands = brands
-        self._given: dict[tuple[str, str], Companion] = {}
+        self._given: dict[Alert, Mapping[str, str]] = {}
 
     def step(self, swings: Sequence[Swing], now_s: float) -> int:
-        """Gives every alert that fires its reasons, and ends those of the others; returns how many were given."""
-        firing = {(alert.name, alert.brand): alert for alert in self._door.firing()}
-        over = [given for at, given in self._given.items() if at not in firing]
-        if over:
-            self._door.put(over, now_s)
-        self._given = {at: given for at, given in self._given.items() if at in firing}
-        for at, alert in firing.items():
+        """Gives each alert that began to fire its reasons, again when more is known; returns how many it gave."""
+        firing = self._door.firing()
+        self._given = {alert: said for alert, said in self._given.items() if alert in firing}
+        given = 0
+        for alert in firing:
             swing = _of(swings, alert)
-            if swing is not None and (at in self._given or now_s - alert.since_s <= JOIN_S):
-                self._given[at] = Companion(alert, annotations(swing, self._brands.title(swing.brand)))
-        if self._given:
-            self._door.put(self._given.values(), now_s + LAST_S)
-        return len(self._given)
+            if swing is None or now_s - alert.since_s > JOIN_S:
+                continue
+            said = annotations(swing, self._brands.title(swing.brand))
+            if said != self._given.get(alert):
+                self._door.put(alert, said)
+                self._given[alert] = said
+                given += 1
+        return given
 
 
 def _of(swings: Sequence[Swing], alert: Alert) -> Swing | None:
@@ -122,17 +117,18 @@ class Alertmanager:
         self._alerts = f"{address}/api/v2/alerts"
 
     def firing(self) -> list[Alert]:
-        """What fires now, silenced and inhibited alerts as well."""
-        asked = urlencode({"active": "true", "filter": f'alertname=~"{"|".join(ABOUT)}"'})
+        """What fires now; of what is silenced or inhibited nobody hears, so it needs no reasons."""
+        asked = urlencode({"active": "true", "silenced": "false", "inhibited": "false",
+                           "filter": f'alertname=~"{"|".join(ABOUT)}"'})
         found = self._ask(f"{self._alerts}?{asked}")
         try:
             return [_alert(one) for one in found if one["labels"].get("brand")]
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise OSError(f"{self._alerts} gave no list of alerts ({type(error).__name__})") from None
 
-    def put(self, companions: Iterable[Companion], ends_s: float) -> None:
-        """Posts them: the same labels are the same alert, whose end is moved and whose words are changed."""
-        self._ask(self._alerts, [_wire(one, ends_s) for one in companions])
+    def put(self, about: Alert, said: Mapping[str, str]) -> None:
+        """Posts them: the same labels are the same alert, whose words are changed."""
+        self._ask(self._alerts, [_wire(about, said)])
 
     def _ask(self, url: str, body: object | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -151,15 +147,17 @@ class Alertmanager:
 
 def _alert(said: Mapping[str, Any]) -> Alert:
     labels = said["labels"]
-    return Alert(labels["alertname"], labels["brand"], datetime.fromisoformat(said["startsAt"]).timestamp())
+    since_s = datetime.fromisoformat(said["startsAt"]).timestamp()
+    return Alert(labels["alertname"], labels["brand"], since_s, labels.get("cluster", ""))
 
 
-def _wire(one: Companion, ends_s: float) -> dict[str, object]:
+def _wire(about: Alert, said: Mapping[str, str]) -> dict[str, object]:
+    labels = {"alertname": REASONS, "about": about.name, "brand": about.brand, "team": "marketing", "severity": "info",
+              "cluster": about.cluster}
     return {
-        "labels": {"alertname": REASONS, "about": one.about.name, "brand": one.about.brand, "team": "marketing",
-                   "severity": "info"},
-        "annotations": {name: said for name, said in one.annotations.items() if said},
-        "startsAt": _rfc3339(one.about.since_s), "endsAt": _rfc3339(ends_s),
+        "labels": {name: word for name, word in labels.items() if word},
+        "annotations": {name: word for name, word in said.items() if word},
+        "startsAt": _rfc3339(about.since_s), "endsAt": _rfc3339(about.since_s),
     }
 
 

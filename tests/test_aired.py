@@ -1,4 +1,5 @@
-"""`denyut feed public`: what stops its start. That it feeds a real Kafka is shown by tests/faults/test_live.py."""
+"""What stops the start of `denyut feed public`, and of all that stays. That it feeds a real Kafka is shown by
+tests/faults/test_live.py."""
 
 import os
 import subprocess
@@ -20,10 +21,11 @@ def test_a_source_that_does_not_count_stops_the_start() -> None:
         run(Settings(sources=("file",)), WISH)
 
 
-def test_a_missing_secret_file_stops_the_start_and_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["feed public", "work score", "work pulse", "tell"])
+def test_a_missing_secret_file_stops_the_start_and_is_named(verb: str, tmp_path: Path) -> None:
     """As the command: one line, the setting, the file, exit code 2."""
     environ = {**os.environ, "DENYUT_SECRET_FILE": str(tmp_path / "no-such-file")}
-    ended = subprocess.run([sys.executable, "-P", "-m", "streams.cli", "feed", "public"], env=environ, timeout=60,
+    ended = subprocess.run([sys.executable, "-P", "-m", "streams.cli", *verb.split()], env=environ, timeout=60,
                            capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("denyut: DENYUT_SECRET_FILE=")

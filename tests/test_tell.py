@@ -2,12 +2,14 @@
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
@@ -15,7 +17,7 @@ from streams.heart.incident import Cause, Copies, Step, Swing, Term
 from streams.metrics import Metrics
 from streams.serve import Health
 from streams.settings import Settings
-from streams.tell import JOIN_S, LAST_S, Alert, Alertmanager, Companion, Teller, annotations, look, run
+from streams.tell import JOIN_S, LOOK_S, Alert, Alertmanager, Teller, annotations, look, run
 from tests.test_swings_edge import swing
 
 NOW_S = 1_795_586_400.0
@@ -28,13 +30,13 @@ class Door:
 
     def __init__(self, *firing: Alert) -> None:
         self.alerts = list(firing)
-        self.given: list[tuple[str, str, dict[str, str], float]] = []
+        self.given: list[tuple[Alert, Mapping[str, str]]] = []
 
     def firing(self) -> list[Alert]:
         return self.alerts
 
-    def put(self, companions: Iterable[Companion], ends_s: float) -> None:
-        self.given += [(one.about.name, one.about.brand, dict(one.annotations), ends_s) for one in companions]
+    def put(self, about: Alert, said: Mapping[str, str]) -> None:
+        self.given.append((about, said))
 
 
 def known(**other: Any) -> Swing:
@@ -49,44 +51,46 @@ def test_an_alert_gets_the_reasons_of_its_swing() -> None:
     """The companion names the alert, its brand, the terms and who speaks."""
     door = Door(DOWN)
     assert Teller(door, BRANDS).step([known()], NOW_S + 2) == 1
-    [(about, brand, said, ends_s)] = door.given
-    assert (about, brand, ends_s) == ("DenyutMoodDown", "quovira", NOW_S + 2 + LAST_S)
+    [(about, said)] = door.given
+    assert about == DOWN
     assert (said["title"], said["terms"], said["authenticity"]) == ("Quovira", "oatlira, susu", "organic")
     assert said["grounds"] == "412 votes · by chance 1 in 78 weeks · organic · about oatlira 62%, susu"
 
 
-def test_terms_that_are_read_later_are_put_beside_the_others() -> None:
-    """The swing opens before its terms are known: the same companion is given again, with them."""
+def test_terms_that_are_read_later_are_given_too_and_nothing_twice() -> None:
+    """The swing opens before its terms are known: the companion is given again with them, and then no more."""
     door = Door(DOWN)
     teller = Teller(door, BRANDS)
     teller.step([known(terms=(), causes=())], NOW_S + 1)
     teller.step([known()], NOW_S + 4)
-    assert [said["terms"] for _, _, said, _ in door.given] == ["", "oatlira, susu"]
+    teller.step([known()], NOW_S + 7)
+    assert [said["terms"] for _, said in door.given] == ["", "oatlira, susu"]
 
 
-def test_reasons_that_come_too_late_would_be_a_message_of_their_own() -> None:
-    """After the time that a group waits nothing is added; what was given before is renewed."""
+def test_reasons_that_come_after_the_message_are_not_given() -> None:
+    """After the time that a group waits they would be in no message."""
     door = Door(DOWN)
-    late = Teller(door, BRANDS)
-    assert late.step([known()], NOW_S + JOIN_S + 1) == 0
-    assert door.given == []
-    early = Teller(door, BRANDS)
-    early.step([known()], NOW_S + JOIN_S)
-    assert early.step([known()], NOW_S + 600) == 1
+    assert Teller(door, BRANDS).step([known()], NOW_S + JOIN_S + 1) == 0
+    assert Teller(door, BRANDS).step([known()], NOW_S + JOIN_S) == 1
 
 
-def test_when_the_alert_is_over_so_are_its_reasons() -> None:
-    """They are ended once, with the words that they had."""
+def test_the_time_to_give_them_is_less_than_a_group_waits() -> None:
+    """The number here and the one in Alertmanager's configuration belong together."""
+    config = yaml.safe_load((Path(__file__).parents[1] / "deploy" / "alertmanager" / "alertmanager.yml").read_text())
+    [marketing] = [route for route in config["route"]["routes"] if "marketing" in str(route["matchers"])]
+    assert marketing.get("group_wait", config["route"]["group_wait"]) == "30s"
+    assert JOIN_S <= 30 - LOOK_S
+
+
+def test_an_alert_that_fires_again_gets_its_reasons_again() -> None:
+    """It began at another time, so it is another message."""
     door = Door(DOWN)
     teller = Teller(door, BRANDS)
     teller.step([known()], NOW_S)
     door.alerts = []
     assert teller.step([known()], NOW_S + 300) == 0
-    assert door.given[-1][3] == NOW_S + 300
-    assert door.given[-1][2]["terms"] == "oatlira, susu"
-    given = len(door.given)
-    teller.step([], NOW_S + 303)
-    assert len(door.given) == given
+    door.alerts = [DOWN._replace(since_s=NOW_S + 600)]
+    assert teller.step([known()], NOW_S + 603) == 1
 
 
 @pytest.mark.parametrize("other", [
@@ -103,7 +107,7 @@ def test_copies_are_the_reason_of_the_alert_on_copies_in_either_direction() -> N
     door = Door(Alert("DenyutCoordinatedTalk", "quovira", NOW_S))
     copies = known(authenticity="coordinated", direction="up", copies=Copies(0.31, 0.9))
     Teller(door, BRANDS).step([known(), copies], NOW_S)
-    assert [said["authenticity"] for _, _, said, _ in door.given] == ["coordinated (31% authentic)"]
+    assert [said["authenticity"] for _, said in door.given] == ["coordinated (31% authentic)"]
 
 
 def test_a_swing_that_goes_on_comes_before_one_that_is_over() -> None:
@@ -111,10 +115,10 @@ def test_a_swing_that_goes_on_comes_before_one_that_is_over() -> None:
     door = Door(DOWN)
     over = known(state=Step.CLOSED, step=3, ended="over", onset_ms=9_000_000, votes=1)
     Teller(door, BRANDS).step([known(onset_ms=60_000), over], NOW_S)
-    assert door.given[0][2]["grounds"].startswith("412 votes")
+    assert door.given[0][1]["grounds"].startswith("412 votes")
     alone = Door(DOWN)
     Teller(alone, BRANDS).step([over], NOW_S)
-    assert alone.given[0][2]["grounds"].startswith("1 votes")
+    assert alone.given[0][1]["grounds"].startswith("1 votes")
 
 
 def test_what_is_told_holds_no_key_of_a_post() -> None:
@@ -176,19 +180,21 @@ def test_an_alertmanager_that_is_away_is_asked_again_later() -> None:
 
 
 def test_what_is_posted_is_an_alert_beside_the_other() -> None:
-    """Its labels are those of its brand and team, so that it is grouped with the alert it is about."""
-    fires = [{"labels": {"alertname": "DenyutMoodDown", "brand": "quovira"}, "startsAt": "2026-11-25T06:00:00.000Z"}]
+    """Of the same brand, team and cluster, so it is in its group; over as it begins, so it is no message of its own."""
+    fires = [{"labels": {"alertname": "DenyutMoodDown", "brand": "quovira", "cluster": "jakarta"},
+              "startsAt": "2026-11-25T06:00:00.000Z"}]
     with server(200, json.dumps(fires).encode()) as (url, asked):
         door = Alertmanager(url)
         [alert] = door.firing()
-        assert alert == Alert("DenyutMoodDown", "quovira", 1_795_586_400.0)
-        door.put([Companion(alert, {"terms": "susu", "cause": ""})], NOW_S + 180)
+        assert alert == Alert("DenyutMoodDown", "quovira", 1_795_586_400.0, "jakarta")
+        door.put(alert, {"terms": "susu", "cause": ""})
+    assert "silenced=false&inhibited=false" in asked[0][0]
     [posted] = json.loads(asked[1][1])
     assert posted == {
         "labels": {"alertname": "DenyutReasons", "about": "DenyutMoodDown", "brand": "quovira", "team": "marketing",
-                   "severity": "info"},
+                   "severity": "info", "cluster": "jakarta"},
         "annotations": {"terms": "susu"},
-        "startsAt": "2026-11-25T06:00:00.000+00:00", "endsAt": "2026-11-25T06:03:00.000+00:00",
+        "startsAt": "2026-11-25T06:00:00.000+00:00", "endsAt": "2026-11-25T06:00:00.000+00:00",
     }
 
 
