@@ -51,7 +51,8 @@ image-test:  ## Build the image, and run the demo in it without network, root or
 boards: $(VENV)/.test  ## The Grafana boards anew, from deploy/grafana/boards
 	$(BIN)/python -m deploy.grafana.boards
 
-chart: $(VENV)/.test  ## The chart's copies of rules and boards, and its golden renders
+chart: $(VENV)/.test  ## The chart's copies of rules and boards, its golden renders and its table of values
+	deploy/chart/copy.sh
 	$(BIN)/python -m tests.helm --write
 
 test: check $(VENV)/.torch $(TOOLS)/bookworm/.fetched $(TOOLS)/forky/.fetched  ## Everything that CI runs: the static half, then all tests, a real Kafka's included

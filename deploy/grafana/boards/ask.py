@@ -1,0 +1,110 @@
+"""Questions to Prometheus that more than one panel asks.
+
+A brand lives on one worker at a time, and for a scrape or two after a move on two: hence `max by`, and never a sum or a
+mean of moods. A replay is not the present: its figures are left out, and a line has a gap there.
+"""
+
+BRAND = 'brand=~"$brand"'
+WINDOW = 'window=~"$window"'
+
+# Gauges that are there only while a swing is open, and the smallest swing, which is there only once a brand's usual is
+# known: a panel of theirs is rightly empty on a calm day, and says so. Everything else must have data.
+MAY_BE_ABSENT = frozenset({
+    "denyut_swing_usual",
+    "denyut_swing_now",
+    "denyut_swing_effect",
+    "denyut_swing_effect_lower",
+    "denyut_swing_effect_upper",
+    "denyut_swing_onset_timestamp_seconds",
+    "denyut_swing_votes",
+    "denyut_swing_chance_weeks",
+    "denyut_swing_part",
+    "denyut_swing_authentic_ratio",
+    "denyut_smallest_visible_swing",
+})  # fmt: skip
+
+
+def live(expr: str) -> str:
+    """Without the brands whose figures are a replay.
+
+    >>> live("max by (brand) (denyut_mood)")
+    'max by (brand) (denyut_mood) unless on (brand) max by (brand) (denyut_replaying) == 1'
+    """
+    return f"{expr} unless on (brand) max by (brand) (denyut_replaying) == 1"
+
+
+def figure(name: str, window: str = WINDOW, by: str = "brand") -> str:
+    """A gauge of a window, of the brands that are chosen.
+
+    >>> figure("denyut_mood", 'window="5m"')
+    'max by (brand) (denyut_mood{brand=~"$brand",window="5m"})'
+    """
+    return f"max by ({by}) ({name}{{{BRAND},{window}}})"
+
+
+def of_brand(name: str, by: str = "brand", **labels: str) -> str:
+    """A gauge of a brand, of the brands that are chosen.
+
+    >>> of_brand("denyut_swing_severity", direction="down")
+    'max by (brand) (denyut_swing_severity{brand=~"$brand",direction="down"})'
+    """
+    matchers = ",".join([BRAND, *(f'{label}="{value}"' for label, value in labels.items())])
+    return f"max by ({by}) ({name}{{{matchers}}})"
+
+
+DOWN = of_brand("denyut_swing_severity", direction="down")
+UP = of_brand("denyut_swing_severity", direction="up")
+COPIES = of_brand("denyut_coordinated_severity")
+LOUD = of_brand("denyut_volume_severity")
+
+# One number says how a brand stands, the gravest first: 1 to 3 down, 11 to 13 copies, 21 to 23 up, 31 to 33 loud;
+# 0 is calm.
+# The workers hold severities at their live values in a replay, so nothing is left out here.
+STATE = f"({DOWN} > 0) or (10 + ({COPIES} > 0)) or (20 + ({UP} > 0)) or (30 + ({LOUD} > 0)) or (0 * {DOWN})"
+
+# Share of voice: a brand's mentions among those of all the brands that are chosen.
+_MENTIONS = figure("denyut_window_mentions")
+VOICE = live(f"{_MENTIONS} / on () group_left () (sum({_MENTIONS}) > 0)")
+
+
+def share(name: str, by: str = "brand") -> str:
+    """A part of the scored mentions of a window, 0 to 1."""
+    return f"{figure(name, by=by)} / ({figure('denyut_window_scored', by=by)} > 0)"
+
+
+def how_many(expr: str) -> str:
+    """How many brands it holds for; none is a true figure too."""
+    return f"count({expr}) or vector(0)"
+
+
+def rate(name: str, by: str = "", matchers: str = "") -> str:
+    """How fast a counter runs, summed over workers; no series yet is no event yet.
+
+    >>> rate("denyut_tokens_total")
+    'sum(rate(denyut_tokens_total[$__rate_interval])) or vector(0)'
+    >>> rate("denyut_up", "job").partition(" or ")[0]
+    'sum by (job) (rate(denyut_up[$__rate_interval]))'
+    >>> rate("denyut_up", "job").partition(" or ")[2]
+    'on () label_replace(vector(0), "job", "none", "", "")'
+    """
+    selector = f"{name}{{{matchers}}}" if matchers else name
+    if not by:
+        return f"sum(rate({selector}[$__rate_interval])) or vector(0)"
+    none = f'label_replace(vector(0), "{by.partition(",")[0]}", "none", "", "")'
+    return f"sum by ({by}) (rate({selector}[$__rate_interval])) or on () {none}"
+
+
+def happened(name: str, by: str = "") -> str:
+    """How often it happened in each step of the picture."""
+    return rate(name, by).replace("rate(", "increase(")
+
+
+def quantile(of: float, name: str, by: str = "") -> str:
+    """A quantile of a histogram, over all workers; or for each value of a label."""
+    labels = f"{by}, le" if by else "le"
+    return f"histogram_quantile({of}, sum by ({labels}) (rate({name}_bucket[$__rate_interval])))"
+
+
+def mean(name: str) -> str:
+    """The mean of what a histogram saw."""
+    return f"sum(rate({name}_sum[$__rate_interval])) / sum(rate({name}_count[$__rate_interval]))"

@@ -1,0 +1,439 @@
+"""denyut-pipeline, for engineers: is the pulse well, and if not, which part of it?
+
+For each worker: what it takes in, what goes wrong, how long it takes. Counters and histograms are summed over workers.
+"""
+
+from grafana_foundation_sdk.builders import stat, table, timeseries
+
+from deploy.grafana.boards import ask
+from deploy.grafana.boards.parts import (
+    BAD,
+    EVEN,
+    FAIR,
+    GOOD,
+    NOTICE,
+    QUIET,
+    SERIOUS,
+    Ask,
+    Board,
+    Row,
+    Step,
+    counts,
+    from_zero,
+    grid_of,
+    limit,
+    listed,
+    override,
+    painted,
+    sorted_by,
+    source_variable,
+    stacked,
+    tile,
+)
+from deploy.grafana.boards.words import LIVE, says
+
+OURS = 'job=~"denyut-.+"'
+POD = "{{job}} {{instance}}"
+OUTCOMES = ("matched", "unmatched", "rejected", "late", "early", "removal", "tick", "handed_back")
+ROWS = ("new", "duplicate", "superseded", "removed", "sealed")
+STEPS = ("opened", "explained", "risen", "closed", "withdrawn")
+QUANTILES = (0.5, 0.95, 0.99)
+
+
+def board() -> Board:
+    """The board."""
+    return Board(
+        uid="denyut-pipeline",
+        title="Denyut: pipeline",
+        text="The way of a post from the feed to the figure: rates, errors, durations, lag, and what it costs.",
+        since="now-1h",
+        variables=(source_variable(),),
+        marks=(),
+        rows=(
+            Row("Is it well", tuple(each.span(4).height(4) for each in (*alive(), *timely()))),
+            Row("How far behind", tuple(each.span(8).height(8) for each in lag())),
+            Row("Feed", tuple(each.span(12).height(7) for each in feed())),
+            Row("Score worker", tuple(each.span(8).height(8) for each in (*scoring(), *model()))),
+            Row("Pulse worker", tuple(each.span(8).height(8) for each in (*counting(), *rounds()))),
+            Row("Swings", tuple(each.span(8).height(7) for each in (*opened(), *told()))),
+            Row("Partitions", tuple(each.span(8).height(7) for each in moves())),
+            Row("What it costs", tuple(each.span(8).height(7) for each in costs())),
+            Row("Releases", (releases().span(24).height(6),)),
+        ),
+    )
+
+
+def alive() -> tuple[stat.Panel, ...]:
+    """Who is up, and works. Grey is well."""
+    none = (Step(None, BAD), Step(1, QUIET))
+    return (
+        tile(
+            says("Score workers up", "none", "Score workers that answer a scrape. None: no post gets a mood."),
+            Ask('count(up{job="denyut-score"} == 1) or vector(0)'),
+            steps=none,
+        ),
+        tile(
+            says("Pulse workers up", "none", "Pulse workers that answer a scrape. None: no figures, no swings."),
+            Ask('count(up{job="denyut-pulse"} == 1) or vector(0)'),
+            steps=none,
+        ),
+        tile(
+            says(
+                "Posts",
+                "suffix:/s",
+                "Records of the posts topic that the score workers read each second, ticks left out.",
+            ),
+            Ask(ask.rate("denyut_posts_total", matchers='outcome!="tick"')),
+        ).decimals(1),
+    )
+
+
+def timely() -> tuple[stat.Panel, ...]:
+    """How late figures are. Grey is well."""
+    in_time = 'sum(rate(denyut_freshness_seconds_bucket{le="60.0"}[$__rate_interval]))'
+    return (
+        tile(
+            says("Post to figure, p95", "s", "From a post's arrival in Kafka to the reading that shows it."),
+            Ask(ask.quantile(0.95, "denyut_post_to_metric_seconds")),
+            steps=(Step(None, QUIET), Step(10, NOTICE), Step(60, SERIOUS)),
+        ).decimals(1),
+        tile(
+            says(
+                "Fresh within 60 s",
+                "percentunit",
+                "Mentions that were shown within 60 s of being written. The objective is 99 %; the alerts on it look",
+                "at hours, this at the last minutes.",
+            ),
+            Ask(f"{in_time} / sum(rate(denyut_freshness_seconds_count[$__rate_interval]))"),
+            steps=(Step(None, SERIOUS), Step(0.99, QUIET)),
+        ).decimals(1),
+        tile(
+            says(
+                "Behind the clock",
+                "s",
+                "How far the log's time is behind the clock, worst partition. Above 300 s figures are a replay, and",
+                "the marketers' alerts are muted.",
+            ),
+            Ask("max(denyut_watermark_delay_seconds)"),
+            steps=(Step(None, QUIET), Step(60, NOTICE), Step(300, SERIOUS)),
+        ).decimals(1),
+    )
+
+
+def quantiles(name: str) -> list[Ask]:
+    """p50, p95, p99 of a histogram."""
+    return [Ask(ask.quantile(of, name), f"p{of * 100:.0f}") for of in QUANTILES]
+
+
+def waits(panel: timeseries.Panel) -> timeseries.Panel:
+    """The quantiles in three shades."""
+    return painted(panel, {"p50": FAIR, "p95": GOOD, "p99": SERIOUS})
+
+
+def lag() -> tuple[timeseries.Panel, ...]:
+    """Two kinds of lag, and their sum as readers feel it."""
+    watermark = from_zero(
+        says(
+            "Behind the clock, by partition",
+            "s",
+            "How far the log's time is behind the clock. All partitions rise together: ticks have stopped, look at",
+            "the feed. One rises: its score worker does not send marks.",
+        ),
+        Ask("max by (partition) (denyut_watermark_delay_seconds)", "{{partition}}"),
+    )
+    oldest = from_zero(
+        says(
+            "Oldest record not acked",
+            "s",
+            "Age of the oldest record that a worker has read and not finished. It grows when the model, or Kafka's",
+            "acknowledgement, is too slow.",
+        ),
+        Ask(f"max by (job, instance) (denyut_oldest_unacked_seconds{{{OURS}}})", POD),
+    )
+    shown = from_zero(
+        says(
+            "From arrival to figure",
+            "s",
+            "From a post's arrival in Kafka to the reading that shows it. No feed's delay in it.",
+        ),
+        *quantiles("denyut_post_to_metric_seconds"),
+    )
+    for panel in (watermark, oldest):
+        panel.fill_opacity(0)  # many lines
+    return limit(watermark, Step(None, "transparent"), Step(300, SERIOUS)), oldest, waits(shown)
+
+
+def feed() -> tuple[timeseries.Panel, ...]:
+    """What came in, and what could not."""
+    sent = stacked(
+        says(
+            "Sent by feeds",
+            "suffix:/s",
+            "Records that feeds delivered to the posts topic. Each feed sends a tick a second to every partition,",
+            "also when nobody posts: without ticks time stops.",
+        ),
+        Ask(ask.rate("denyut_feed_sent_total", "kind"), "{{kind}}"),
+    )
+    refused = counts(
+        says("Refused by Kafka", "none", "Records that a feed could not deliver, by why. Any is worth a look."),
+        Ask(ask.happened("denyut_feed_refused_total", "reason"), "{{reason}}"),
+    )
+    return listed(sent, ("post", "removal", "tick", "none")), listed(
+        refused, ("refused", "timeout", "too_large", "none")
+    )
+
+
+def scoring() -> tuple[timeseries.Panel, ...]:
+    """Rate, errors, duration of the score workers."""
+    outcome = stacked(
+        says(
+            "Posts by outcome",
+            "suffix:/s",
+            "What became of the records read. Unmatched name no brand and cost no inference. Handed back were read",
+            "but not finished when partitions moved.",
+        ),
+        Ask(ask.rate("denyut_posts_total", "outcome"), "{{outcome}}"),
+    )
+    rejects = counts(
+        says(
+            "Rejects by reason",
+            "none",
+            "Records that are no post. Their coordinates are in denyut.rejects, never their text.",
+        ),
+        Ask(ask.happened("denyut_rejects_total", "reason"), "{{reason}}"),
+    )
+    inference = from_zero(
+        says(
+            "Inference, one batch",
+            "s",
+            "Time of the model for a batch. It goes with the tokens, not with the posts.",
+        ),
+        *quantiles("denyut_inference_seconds"),
+    )
+    return listed(outcome, OUTCOMES), rejects, waits(inference)
+
+
+def model() -> tuple[timeseries.Panel, ...]:
+    """What the model is given."""
+    texts = stacked(
+        says(
+            "Texts by outcome", "suffix:/s", "Distinct texts: scored by the model, or remembered from shortly before."
+        ),
+        Ask(ask.rate("denyut_texts_total", "outcome"), "{{outcome}}"),
+    )
+    batch = from_zero(
+        says("Texts in a batch", "none", "Mean and p95. Small batches at a high rate of posts waste the model."),
+        Ask(ask.mean("denyut_batch_texts"), "mean"),
+        Ask(ask.quantile(0.95, "denyut_batch_texts"), "p95"),
+    ).decimals(1)
+    tokens = from_zero(
+        says(
+            "Tokens",
+            "suffix:/s",
+            "Tokens given to the model each second: what the score workers' CPU goes into.",
+        ),
+        Ask(ask.rate("denyut_tokens_total"), "tokens"),
+    )
+    return (
+        listed(texts, ("scored", "remembered")),
+        painted(batch, {"mean": FAIR, "p95": GOOD}),
+        painted(tokens, {"tokens": GOOD}),
+    )
+
+
+def counting() -> tuple[timeseries.Panel, ...]:
+    """Rate, errors, duration of the pulse workers."""
+    rows = stacked(
+        says(
+            "Rows by outcome",
+            "suffix:/s",
+            "Mentions that the pulse workers read live. Duplicates are replays and cost nothing in accuracy; sealed",
+            "came too late for their pane.",
+        ),
+        Ask(ask.rate("denyut_mention_rows_total", "outcome"), "{{outcome}}"),
+    )
+    oddities = counts(
+        says(
+            "Edits, removals, unlisted",
+            "none",
+            "Edits and removals of posts, and mentions of brands that the pulse worker's brand file does not have:",
+            "then score and pulse workers run different files.",
+        ),
+        Ask(ask.happened("denyut_floors_total"), "edits and removals"),
+        Ask(ask.happened("denyut_unlisted_mentions_total"), "unlisted"),
+    )
+    fresh = from_zero(
+        says(
+            "Freshness",
+            "s",
+            "From a post's event time to the reading that shows it: what a reader feels, the feed's own delay",
+            "included. The objective: 99 % within 60 s.",
+        ),
+        *quantiles("denyut_freshness_seconds"),
+    )
+    return (
+        listed(rows, (*ROWS, "none")),
+        painted(oddities, {"edits and removals": FAIR, "unlisted": SERIOUS}),
+        limit(waits(fresh), Step(None, "transparent"), Step(60, SERIOUS)),
+    )
+
+
+def rounds() -> tuple[timeseries.Panel, ...]:
+    """What the pulse workers' loop does."""
+    return (
+        waits(
+            from_zero(
+                says(
+                    "One round of readings",
+                    "s",
+                    "CPU time to settle the panes and to make the readings, once a second at most.",
+                ),
+                *quantiles("denyut_reading_seconds"),
+            )
+        ),
+        from_zero(
+            says(
+                "Event loop late",
+                "s",
+                "p95 of how late the event loops ran. High: the process is short of CPU, or blocked.",
+            ),
+            Ask(ask.quantile(0.95, "denyut_loop_lag_seconds", "job"), "{{job}}"),
+        ),
+        from_zero(
+            says(
+                "Brands shown, and replaying",
+                "none",
+                "Brands that have figures now, and those of them whose figures are a replay of the past: normal for",
+                "a while after a start.",
+            ),
+            Ask("count(max by (brand) (denyut_replaying)) or vector(0)", "shown"),
+            Ask("count(max by (brand) (denyut_replaying) == 1) or vector(0)", "replaying"),
+        ).decimals(0),
+    )
+
+
+def opened() -> tuple[timeseries.Panel, ...]:
+    """From votes to swings."""
+    votes = stacked(
+        says("Votes by sentiment", "suffix:/s", "Votes of the panes that closed: what the detector is given.", LIVE),
+        Ask(ask.rate("denyut_votes_total", "sentiment"), "{{sentiment}}"),
+    )
+    swings = counts(
+        says("Swings opened", "none", "Swings of mood that opened, coordinated ones as well, over all brands.", LIVE),
+        Ask(ask.happened("denyut_swings_total", "direction"), "{{direction}}"),
+    )
+    steps = counts(
+        says("Steps delivered", "none", "Steps of swings delivered to Kafka; the last ones once more after a restart."),
+        Ask(ask.happened("denyut_swing_steps_total", "state"), "{{state}}"),
+    )
+    return (
+        painted(votes, {"negative": SERIOUS, "neutral": EVEN, "positive": GOOD}),
+        painted(swings, {"down": SERIOUS, "up": GOOD}),
+        listed(steps, STEPS),
+    )
+
+
+def told() -> tuple[timeseries.Panel, ...]:
+    """From swings to readers."""
+    waiting = from_zero(
+        says("Steps waiting", "none", "Steps of swings that Kafka has not taken yet. Zero most of the time."),
+        Ask("sum(denyut_swing_steps_waiting) or vector(0)", "waiting"),
+    )
+    explained = counts(
+        says(
+            "Explanations",
+            "none",
+            "Swings asked for their terms. Empty: the posts are gone. Failed, dropped: see the logs.",
+        ),
+        Ask(ask.happened("denyut_explanations_total", "outcome"), "{{outcome}}"),
+    )
+    tellings = counts(
+        says(
+            "Looks at Alertmanager",
+            "none",
+            "How often denyut tell looked for alerts to give reasons to. Failed: alerts go out all the same, without",
+            "their terms.",
+        ),
+        Ask(ask.happened("denyut_tellings_total", "outcome"), "{{outcome}}"),
+    )
+    return (
+        painted(waiting.axis_soft_max(1).decimals(0), {"waiting": SERIOUS}),
+        listed(explained, ("explained", "empty", "failed", "dropped")),
+        painted(tellings, {"told": GOOD, "failed": SERIOUS, "none": QUIET}),
+    )
+
+
+def moves() -> tuple[timeseries.Panel, ...]:
+    """Partitions going from worker to worker."""
+    rebalances = counts(
+        says(
+            "Rebalances",
+            "none",
+            "Assignments of partitions. Many without a rollout: workers die, or are too slow to answer.",
+        ),
+        Ask(ask.happened("denyut_rebalances_total", "worker"), "{{worker}}"),
+    )
+    owned = stacked(
+        says(
+            "Partitions by worker",
+            "none",
+            "Partitions that each worker owns. The sum over a group is the topic's number.",
+        ),
+        Ask('max by (job, instance) (denyut_partitions{job=~"denyut-(score|pulse)"})', POD),
+    ).decimals(0)
+    recovery = counts(
+        says(
+            "Recoveries",
+            "s",
+            "Time that pulse workers spent reading partitions back after assignments, and (right) frames read back.",
+            "The figures of those partitions wait for it.",
+        ),
+        Ask("sum(increase(denyut_recovery_seconds_sum[$__rate_interval])) or vector(0)", "reading back"),
+        Ask(ask.happened("denyut_recovered_frames_total"), "frames"),
+    )
+    override(
+        recovery,
+        "frames",
+        unit="short",
+        custom_axisPlacement="right",
+        custom_drawStyle="line",
+        custom_lineWidth=1,
+        custom_fillOpacity=0,
+        custom_stacking={"mode": "none"},
+    )
+    return rebalances, owned, painted(recovery.decimals(1), {"reading back": GOOD, "frames": NOTICE})
+
+
+def costs() -> tuple[timeseries.Panel, ...]:
+    """CPU, memory, files."""
+    return (
+        from_zero(
+            says("CPU", "none", "Cores in use by each process."),
+            Ask(ask.rate("process_cpu_seconds_total", "job, instance", OURS), POD),
+        ).decimals(2),
+        from_zero(
+            says("Memory", "bytes", "Resident memory of each process. The model is most of the score worker's."),
+            Ask(f"max by (job, instance) (process_resident_memory_bytes{{{OURS}}})", POD),
+        ),
+        from_zero(
+            says("Open files", "none", "File descriptors in use, as a share of what the process may have."),
+            Ask(f"max by (job, instance) (process_open_fds{{{OURS}}} / process_max_fds{{{OURS}}})", POD),
+        ).unit("percentunit"),
+    )
+
+
+def releases() -> table.Panel:
+    """Which release runs where."""
+    panel = grid_of(
+        says(
+            "Releases",
+            "none",
+            "Which release runs in each process, with which model. Two models at once, outside of a rollout, mean",
+            "that scores are not comparable.",
+        ),
+        {"job": "Job", "instance": "Instance", "worker": "Worker", "version": "Release", "model": "Model"},
+        Ask("max by (job, instance, worker, version, model) (denyut_build_info)"),
+        Ask(f"max by (job, instance) (1000 * process_start_time_seconds{{{OURS}}})", "Started"),
+    )
+    override(panel, "Started", unit="dateTimeAsIso")
+    return sorted_by(panel, "Job")

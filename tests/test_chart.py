@@ -1,0 +1,518 @@
+"""The chart: what it renders is valid, safe and meant; what cannot work stops the render and names the keys."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from typing import Any, NamedTuple
+
+import pytest
+from helm_python import HelmError
+
+from streams.heart.brands import Brands
+from streams.settings import Settings
+from streams.topics import TOPICS
+from tests import helm, kube, policy
+from tests.helm import CHART, Thing, Values
+
+DEPLOY = CHART.parent
+CASES = helm.cases()
+EXAMPLES = sorted(CHART.glob("examples/*/"))
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+DEFAULTS = helm.values_of(CHART / "values.yaml")
+LEAST = helm.values_of(CASES["least"])
+# What the chart gives by itself, from values of other names.
+OWN = {"brokers", "prefix", "partitions", "replication", "brands", "sources", "secret_file", "http", "instance",
+       "stop_ms", "alertmanager"}
+
+
+def things_of(name: str) -> list[Thing]:
+    return helm.things(helm.render(helm.values_of(CASES[name])))
+
+
+def only(things: list[Thing], kind: str, end: str = "") -> Thing:
+    (found,) = [thing for thing in things if thing["kind"] == kind and thing["metadata"]["name"].endswith(end)]
+    return found
+
+
+def merged(base: Values, over: Values) -> dict[str, Any]:
+    """Values over values, as Helm lays files over each other."""
+    out = dict(base)
+    for name, value in over.items():
+        deep = isinstance(value, Mapping) and isinstance(out.get(name), Mapping)
+        out[name] = merged(out[name], value) if deep else value
+    return out
+
+
+# What is rendered.
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_lint_finds_nothing(case: str) -> None:
+    """Helm's own lint, strict, has no word to say."""
+    assert helm.complaints(helm.values_of(CASES[case])) == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_rendered_keeps_every_rule(case: str) -> None:
+    """Restricted pods, probes, budgets, walls, monitors, one master for a number, no secret: tests/policy.py."""
+    values = helm.values_of(CASES[case])
+    assert policy.faults(things_of(case), helm.chart().merge_values(dict(values))) == []
+
+
+@pytest.mark.parametrize("version", [kube.OLDEST, kube.NEWEST])
+def test_kubernetes_takes_it(version: str) -> None:
+    """Every object is strictly what the oldest and the newest supported Kubernetes, or its operator, knows."""
+    assert [fault for case in CASES for thing in things_of(case) for fault in kube.faults(thing, version)] == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[path.name for path in EXAMPLES])
+def test_the_golden_render_is_todays(example: Path) -> None:
+    """`make chart` writes them anew; the difference is what a review looks at."""
+    assert helm.golden(example) == helm.render(helm.values_of(example / "values.yaml"))
+
+
+@pytest.mark.parametrize(("copy", "source", "pattern"), [
+    ("rules", "prometheus/rules", "*.rules.yml"), ("boards", "grafana/dashboards", "*.json"),
+])
+def test_the_copies_are_the_sources(copy: str, source: str, pattern: str) -> None:
+    """Helm reads no file outside the chart; `make chart` copies them."""
+    there = {path.name: path.read_text() for path in (DEPLOY / source).glob(pattern)}
+    assert there
+    assert there == {path.name: path.read_text() for path in (CHART / "files" / copy).iterdir()}
+
+
+def test_rules_are_prometheus_own_but_for_their_links() -> None:
+    """What the operator gets is what promtool has tested; links go where the values say."""
+    values = helm.values_of(CASES["example production"])
+    for path in sorted((CHART / "files" / "rules").iterdir()):
+        rule = only(things_of("example production"), "PrometheusRule", f"-{path.name.removesuffix('.rules.yml')}")
+        text = path.read_text().replace("http://localhost:3000/", f"{values['links']['boards']}/")
+        text = text.replace("https://denyut.example/runbooks/", f"{values['links']['runbooks']}/")
+        assert helm.loaded(text) == [rule["spec"]]
+        assert "localhost" not in json.dumps(rule)
+        assert "denyut.example" not in json.dumps(rule)
+
+
+def test_boards_are_grafanas_own() -> None:
+    """Each is a ConfigMap of its own, with the label that Grafana's sidecar looks for."""
+    found = [thing for thing in things_of("example production") if "grafana_dashboard" in thing["metadata"]["labels"]]
+    boards = {name: json.loads(text) for thing in found for name, text in thing["data"].items()}
+    assert {path.name: json.loads(path.read_text()) for path in (CHART / "files" / "boards").iterdir()} == boards
+    assert {1} == {len(thing["data"]) for thing in found}
+    assert {"1"} == {thing["metadata"]["labels"]["grafana_dashboard"] for thing in found}
+
+
+def test_the_brand_file_arrives_as_it_was_written() -> None:
+    """What the values say is what workers read, and it passes."""
+    values = helm.values_of(CASES["brands"])
+    data = only(things_of("brands"), "ConfigMap", "-brands")["data"]
+    assert {values["brands"]["key"]: values["brands"]["file"]} == data
+    assert ("kopi-lumora",) == tuple(Brands.parse(data["listening.toml"]).names)
+
+
+def test_a_new_brand_file_restarts_nobody() -> None:
+    """Workers re-read it: the pods' templates are the same, so nothing is rolled."""
+    values = helm.values_of(CASES["brands"])
+    other = merged(values, {"brands": {"file": values["brands"]["file"].replace("number = 3", "number = 4")}})
+    assert workloads(helm.render(values)) == workloads(helm.render(other))
+
+
+def test_a_new_setting_rolls_the_pods() -> None:
+    """It stands in the pod's template."""
+    other = merged(LEAST, {"settings": {"effort": "exact"}})
+    assert workloads(helm.render(LEAST)) != workloads(helm.render(other))
+
+
+def workloads(manifests: Mapping[str, str]) -> dict[str, str]:
+    return {name: manifests[name] for name in ("score.yaml", "pulse.yaml")}
+
+
+def test_the_longest_names_are_names() -> None:
+    """The longest release and the longest feed make names that Kubernetes takes."""
+    feed = {**FEED, "name": "f" * 24}
+    values = merged(LEAST, {"feeds": [feed], "secret": SECRET, "topics": {"create": True}})
+    things = helm.things(helm.render(values, release="r" * 53))
+    assert policy.faults(things, helm.chart().merge_values(values)) == []
+    with pytest.raises(HelmError, match="feeds/0/name"):
+        helm.render(merged(values, {"feeds": [{**feed, "name": "f" * 25}]}))
+
+
+def test_a_large_number_is_written_out() -> None:
+    """A number of YAML is a float to Helm, which would write 1000000 as 1e+06."""
+    env = {one["name"]: one.get("value") for one in
+           only(things_of("settings"), "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert ("100000", "900000", "2") == (env["DENYUT_BATCH_POSTS"], env["DENYUT_FLUSH_BYTES"], env["DENYUT_THREADS"])
+
+
+def test_a_workers_own_setting_goes_before_that_of_all() -> None:
+    """score.settings lies over settings; others keep that of all."""
+    env = {thing["metadata"]["name"]: {one["name"]: one.get("value") for one in
+                                       thing["spec"]["template"]["spec"]["containers"][0]["env"]}
+           for thing in things_of("settings") if thing["kind"] in ("Deployment", "StatefulSet")}
+    assert "fast" == env["denyut-score"]["DENYUT_EFFORT"]
+    assert "exact" == env["denyut-pulse"]["DENYUT_EFFORT"]
+
+
+# What may be said.
+
+
+def objects(schema: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Every object in the schema."""
+    if isinstance(schema, Mapping):
+        if schema.get("type") == "object":
+            yield at, schema
+        for name, one in schema.items():
+            yield from objects(one, f"{at}.{name}")
+
+
+def test_the_schema_is_closed() -> None:
+    """Every object refuses keys that it does not know; labels alone are anybody's words."""
+    assert [".$defs.labels"] == [at for at, one in objects(SCHEMA) if one.get("additionalProperties") is not False]
+
+
+def levels(values: Values, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every place in the defaults where a key can stand, but for labels."""
+    yield at
+    for name, value in values.items():
+        if isinstance(value, Mapping) and not re.search("[Ll]abels|podAnnotations|nodeSelector", name):
+            yield from levels(value, (*at, name))
+
+
+@pytest.mark.parametrize("at", list(levels(DEFAULTS)), ids=".".join)
+def test_an_unknown_key_is_an_error(at: tuple[str, ...]) -> None:
+    """At every level, and the message names it."""
+    over: dict[str, Any] = {"no-such-key": 1}
+    for name in reversed(at):
+        over = {name: over}
+    with pytest.raises(HelmError, match="no-such-key"):
+        helm.render(merged(LEAST, over))
+
+
+@pytest.mark.parametrize(("over", "names"), [
+    ({"feeds": [{"name": "a", "args": ["feed", "public"], "source": "demo", "port": 1}]}, "port"),
+    ({"feeds": [{"name": "a", "args": ["work", "score"], "source": "demo"}]}, "feeds/0/args/0"),
+    ({"score": {"resources": {"limits": {"memory": "1Gi", "cpu": "1"}}}}, "cpu"),
+    ({"score": {"replicas": "3"}}, "score/replicas"),
+    ({"score": {"replicas": 0}}, "score/replicas"),
+    ({"score": {"keda": {"minReplicas": 0}}}, "minReplicas"),
+    ({"score": {"keda": {"lagThreshold": 7630}}}, "lagThreshold"),
+    ({"kafka": {"brokers": "kafka"}}, "brokers"),
+    ({"settings": {"effort": "quick"}}, "effort"),
+    ({"settings": {"delay_ms": "30 apples"}}, "delay_ms"),
+    ({"settings": {"brokers": "a:1"}}, "brokers"),
+    ({"image": {"digest": "0123"}}, "digest"),
+    ({"tell": {"alertmanager": "alertmanager:9093"}}, "alertmanager"),
+    ({"sources": []}, "sources"),
+    ({"tolerations": [{"keys": "a"}]}, "keys"),
+])
+def test_a_value_of_the_wrong_kind_is_an_error(over: Values, names: str) -> None:
+    """The schema says where."""
+    with pytest.raises(HelmError, match=names):
+        helm.render(merged(LEAST, over))
+
+
+FEED = {"name": "a", "args": ["feed", "public"], "source": "demo"}
+SECRET = {"existingSecret": "a"}
+TELL = {"enabled": True, "alertmanager": "http://alertmanager:9093"}
+LINKS = {"boards": "https://grafana.example", "runbooks": "https://wiki.example"}
+NOWHERE = {"monitoring": {"namespaceLabels": {"kubernetes.io/metadata.name": None}}}
+ILLEGAL: Mapping[tuple[str, str], Values] = {
+    ("score.keda.enabled", "score.hpa.enabled"): {"score": {"keda": {"enabled": True}, "hpa": {"enabled": True}}},
+    ("score.replicas", "score.keda.enabled"): {"score": {"replicas": 2, "keda": {"enabled": True}}},
+    ("score.replicas", "score.hpa.enabled"): {"score": {"replicas": 2, "hpa": {"enabled": True}}},
+    ("score.keda.minReplicas", "score.keda.maxReplicas"):
+        {"score": {"keda": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}}},
+    ("score.hpa.minReplicas", "score.hpa.maxReplicas"):
+        {"score": {"hpa": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}}},
+    ("score.keda.maxReplicas", "topics.partitions"): {"score": {"keda": {"enabled": True, "maxReplicas": 13}}},
+    ("score.hpa.maxReplicas", "topics.partitions"): {"score": {"hpa": {"enabled": True, "maxReplicas": 13}}},
+    ("score.replicas", "topics.partitions"): {"score": {"replicas": 13}},
+    ("pulse.replicas", "topics.partitions"): {"pulse": {"replicas": 13}},
+    ("score.hpa.enabled", "score.resources.requests.cpu"):
+        {"score": {"hpa": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+    ("score.keda.authentication", "score.keda.caSecret"):
+        {"score": {"keda": {"enabled": True, "authentication": "tls", "userSecret": "a"}}},
+    ("score.keda.authentication", "score.keda.userSecret"):
+        {"score": {"keda": {"enabled": True, "authentication": "tls", "caSecret": "a"}}},
+    ("score.keda.authentication", "score.keda.userName"):
+        {"score": {"keda": {"enabled": True, "authentication": "scram", "caSecret": "a", "userSecret": "a"}}},
+    ("score.keda.authentication=none", "score.keda.caSecret"):
+        {"score": {"keda": {"enabled": True, "caSecret": "a"}}},
+    ("brands.file and", "brands.existingConfigMap: which"): {"brands": {"file": "number = 1"}},
+    ("demo", "brands.existingConfigMap: the demo"): {"demo": True},
+    ("brands.file and", "brands.existingConfigMap: one of them"): {"brands": {"existingConfigMap": ""}},
+    ("feeds", "secret.existingSecret"): {"feeds": [FEED]},
+    ("feeds[0].source=demo", "sources=other"): {"feeds": [FEED], "sources": ["other"], "secret": SECRET},
+    ("feeds[0].name", "feeds[1].name"): {"feeds": [FEED, FEED], "secret": SECRET},
+    ("tell.enabled", "tell.alertmanager"): {"tell": {"enabled": True}},
+    ("tell.alertmanager", "tell.enabled: it would"): {"tell": {"alertmanager": "http://alertmanager:9093"}},
+    ("terminationGracePeriodSeconds=30", "stopSeconds=30"): {"stopSeconds": 30},
+    ("prometheusRule.enabled", "links.boards"):
+        {"prometheusRule": {"enabled": True}, "tell": TELL, "links": {"runbooks": "https://wiki.example"}},
+    ("prometheusRule.enabled", "links.runbooks"):
+        {"prometheusRule": {"enabled": True}, "tell": TELL, "links": {"boards": "https://grafana.example"}},
+    ("prometheusRule.enabled", "tell.enabled"): {"prometheusRule": {"enabled": True}, "links": LINKS},
+    ("podMonitor.enabled", "networkPolicy.monitoring.namespaceLabels"):
+        {"podMonitor": {"enabled": True}, "networkPolicy": NOWHERE},
+    ("tell.enabled", "networkPolicy.monitoring.namespaceLabels"): {"tell": TELL, "networkPolicy": NOWHERE},
+    ("networkPolicy.kafka.cidr", "podLabels"):
+        {"networkPolicy": {"kafka": {"cidr": "10.0.0.0/8", "podLabels": {"a": "b"}}}},
+}
+
+
+def refusal(over: Values, folder: Path = CHART) -> str:
+    """What the chart says to values that cannot work; "": it takes them."""
+    try:
+        helm.render(merged(LEAST, over), folder)
+    except HelmError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("names", ILLEGAL, ids=" + ".join)
+def test_an_illegal_combination_names_the_two_keys(names: tuple[str, str]) -> None:
+    """The render stops, with one line that begins with both."""
+    said = [line for line in refusal(ILLEGAL[names]).splitlines() if all(name in line for name in names)]
+    assert 1 == len(said), refusal(ILLEGAL[names])
+
+
+def test_the_defaults_alone_are_refused_kindly() -> None:
+    """Nobody installs the demo's brands by mistake: the chart asks which ones."""
+    with pytest.raises(HelmError, match=re.escape("brands.file and brands.existingConfigMap")):
+        helm.render({})
+
+
+def test_every_value_is_described() -> None:
+    """`# name -- what it means` above every value, and of nothing that is not there."""
+    said = set(re.findall(r"^ *# ([A-Za-z.]+) -- ", (CHART / "values.yaml").read_text(), re.MULTILINE))
+    whole = ("resources", "settings", "Labels", "labels", "Annotations", "nodeSelector")
+
+    def leaves(values: Values, at: str = "") -> Iterator[str]:
+        for name, value in values.items():
+            if isinstance(value, Mapping) and value and not name.endswith(whole):
+                yield from leaves(value, f"{at}{name}.")
+            else:
+                yield f"{at}{name}"
+    assert set(leaves(DEFAULTS)) == said
+    assert helm.table() in (CHART / "README.md").read_text()
+
+
+def test_every_setting_of_the_program_can_be_set() -> None:
+    """Those of the schema and those that the chart itself gives are all that the program has, and no more."""
+    known = {one.name for one in fields(Settings)}
+    free = set(SCHEMA["$defs"]["settings"]["properties"])
+    given = {one["name"].removeprefix("DENYUT_").lower()
+             for case in CASES for name, text in helm.render(helm.values_of(CASES[case])).items()
+             if name.endswith(".yaml") for thing in helm.loaded(text)
+             if thing["kind"] in ("Deployment", "StatefulSet", "Job")
+             for one in thing["spec"]["template"]["spec"]["containers"][0]["env"] if one["name"].startswith("DENYUT_")}
+    assert known == free | OWN
+    assert given == known, "a setting that no case of ci/ sets is never seen"
+
+
+def test_the_threshold_of_lag_is_what_was_measured() -> None:
+    """Ten seconds of one pod's work, by the README's figure; a quarter either way, because that is measured anew."""
+    table = (CHART.parents[1] / "README.md").read_text()
+    measured = int(re.findall(r"\| ([\d,]+) posts/s against [\d,]+ texts/s", table)[0].replace(",", ""))
+    said = int(DEFAULTS["score"]["keda"]["lagThreshold"])
+    assert abs(said / (10 * measured) - 1) < 0.25
+    assert f"= {said:,} posts" in (CHART / "values.yaml").read_text()
+
+
+def test_the_chart_is_of_this_release() -> None:
+    """The image that it asks for is the program of this tree."""
+    project = tomllib.loads((CHART.parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == helm.chart().metadata["appVersion"]
+
+
+# Kafka by Strimzi.
+
+
+def strimzi(name: str) -> list[Thing]:
+    return helm.loaded((DEPLOY / "kafka" / f"{name}.yaml").read_text())
+
+
+# What each process does with Kafka; streams/agents, streams/feed.py and streams/told.py are where.
+RIGHTS = {
+    "feed": {("posts", "Write"), ("mentions", "Describe"), ("cursors", "Read"), ("cursors", "Write")},
+    "score": {("posts", "Read"), ("mentions", "Write"), ("rejects", "Write"), ("-score", "Read")},
+    "pulse": {("mentions", "Read"), ("posts", "Read"), ("swings", "Write"), ("-pulse", "Read")},
+    "tell": {("swings", "Read")},
+    "keda": {("posts", "Describe"), ("-score", "Describe")},
+}
+
+
+@pytest.mark.parametrize("file", ["kafka", "topics", "users-tls", "users-scram"])
+def test_strimzi_takes_it(file: str) -> None:
+    """Every field is one of Strimzi's API v1."""
+    found = strimzi(file)
+    assert found
+    assert [fault for thing in found for fault in kube.faults(thing, kube.NEWEST)] == []
+    assert all(thing["metadata"].get("labels") == {"strimzi.io/cluster": "denyut"}
+               for thing in found if thing["kind"] != "Kafka")
+
+
+def test_topics_are_the_programs() -> None:
+    """Partitions and policies of every topic, to the letter."""
+    fleet = Settings(replication=3)
+    expected = {fleet.topic(topic.name): {
+        "partitions": fleet.partitions if topic.many else 1, "replicas": fleet.replication,
+        "config": {**topic.policy, "min.insync.replicas": 2}} for topic in TOPICS}
+    assert expected == {thing["metadata"]["name"]: thing["spec"] for thing in strimzi("topics")}
+
+
+@pytest.mark.parametrize(("file", "kind"), [("users-tls", "tls"), ("users-scram", "scram-sha-512")])
+def test_a_process_may_do_what_it_does_and_no_more(file: str, kind: str) -> None:
+    """One user each, rights by exact names."""
+    found, prefixes = {}, {"topic": "denyut.", "group": "denyut"}
+    for user in strimzi(file):
+        assert {"type": kind} == user["spec"]["authentication"]
+        found[user["metadata"]["name"].removeprefix("denyut-")] = {
+            (acl["resource"]["name"].removeprefix(prefixes[acl["resource"]["type"]]), operation)
+            for acl in user["spec"]["authorization"]["acls"] for operation in acl["operations"]}
+    assert RIGHTS == found
+
+
+def test_groups_are_the_programs() -> None:
+    """Users and KEDA name the groups that the workers are in."""
+    from streams.agents.app import pulse_app, score_app
+
+    assert "denyut-score" == score_app(Settings()).conf.id
+    assert "denyut-pulse" == pulse_app(Settings()).conf.id
+
+
+def test_the_example_with_strimzi_meets_it() -> None:
+    """Its addresses, its users and its labels are those of deploy/kafka."""
+    cluster = only(strimzi("kafka"), "Kafka")
+    ports = {one["name"]: one["port"] for one in cluster["spec"]["kafka"]["listeners"]}
+    values = helm.values_of(CASES["example strimzi-tls"])
+    assert f"denyut-kafka-bootstrap:{ports['plain']}" == values["kafka"]["brokers"] == DEFAULTS["kafka"]["brokers"]
+    assert f"denyut-kafka-bootstrap:{ports['tls']}" == values["score"]["keda"]["brokers"]
+    assert values["score"]["keda"]["userSecret"] in [one["metadata"]["name"] for one in strimzi("users-tls")]
+    (peer,) = cluster["spec"]["kafka"]["listeners"][0]["networkPolicyPeers"]
+    pods = [thing["spec"]["template"]["metadata"]["labels"] for thing in things_of("example strimzi-tls")
+            if thing["kind"] in ("Deployment", "StatefulSet")]
+    assert all(peer["podSelector"]["matchLabels"].items() <= labels.items() for labels in pods)
+
+
+# Whether these tests would notice.
+
+
+class Fault(NamedTuple):
+    """One edit of a template: `good` becomes `bad`."""
+
+    file: str
+    good: str
+    bad: str
+
+
+FAULTS = (
+    Fault("_pod.tpl", "runAsNonRoot: true", "runAsNonRoot: false"),
+    Fault("_pod.tpl", "runAsUser: 10001", "runAsUser: 0"),
+    Fault("_pod.tpl", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false"),
+    Fault("_pod.tpl", "capabilities: {drop: [ALL]}", "capabilities: {drop: [NET_RAW]}"),
+    Fault("_pod.tpl", "seccompProfile: {type: RuntimeDefault}", "seccompProfile: {type: Unconfined}"),
+    Fault("_pod.tpl", "automountServiceAccountToken: false", "automountServiceAccountToken: true"),
+    Fault("_pod.tpl", "enableServiceLinks: false", "enableServiceLinks: true"),
+    Fault("_pod.tpl", "enableServiceLinks:", "enableServiceLink:"),
+    Fault("_pod.tpl", "emptyDir: {sizeLimit: 64Mi}", "emptyDir: {}"),
+    Fault("_pod.tpl", "defaultMode: 0440", "defaultMode: 0444"),
+    Fault("_pod.tpl", "mountPath: /etc/denyut/brands,", "mountPath: /etc/denyut/brands, subPath: brands.toml,"),
+    Fault("_pod.tpl", '"ORT_DISABLE_TELEMETRY" "1"', '"ORT_DISABLE_TELEMETRY" "0"'),
+    Fault("_pod.tpl", '"DENYUT_HTTP" "0.0.0.0:9100"', '"DENYUT_HTTP" "127.0.0.1:9100"'),
+    Fault("_pod.tpl", '"DENYUT_STOP_MS"', '"DENYUT_STOP"'),
+    Fault("_pod.tpl", '(printf "%ds" (int64 $values.stopSeconds))', '"1h"'),
+    Fault("_pod.tpl", '{{- if eq .component "feed" }}{{ .root', '{{- if true }}{{ .root'),
+    Fault("_pod.tpl", '{{- if eq .component "pulse" }}', '{{- if eq .component "score" }}'),
+    Fault("_pod.tpl", "{{- if .job -}}\n{{- else if $brands.existingConfigMap", "{{- if $brands.existingConfigMap"),
+    Fault("_pod.tpl", "livenessProbe:\n  httpGet: {path: /livez", "livenessProbe:\n  httpGet: {path: /readyz"),
+    Fault("_pod.tpl", "failureThreshold: 60", "failureThreshold: 6"),
+    Fault("_names.tpl", "denyut/feed: {{ . | quote }}", "denyut/a-feed: {{ $.component }}"),
+    Fault("score.yaml", "{{- if not (or $it.keda.enabled $it.hpa.enabled) }}", "{{- if true }}"),
+    Fault("score.yaml", "maxUnavailable: 0", "maxUnavailable: 1"),
+    Fault("score.yaml", "kind: Deployment, name: {{ include \"denyut.fullname\" . }}-score}\n  pollingInterval",
+          "kind: Deployment, name: {{ include \"denyut.fullname\" . }}-scorer}\n  pollingInterval"),
+    Fault("score.yaml", "{{ $it.keda.lagThreshold | quote }}", "{{ $it.keda.lagThreshold }}"),
+    Fault("score.yaml", 'ensureEvenDistributionOfPartitions: "true"', 'ensureEvenDistribution: "true"'),
+    Fault("score.yaml", 'printf "%s-score"', 'printf "%s-scores"'),
+    Fault("score.yaml", 'printf "%s.posts"', 'printf "%s.mentions"'),
+    Fault("score.yaml", "progressDeadlineSeconds: 600", "progressDeadline: 600"),
+    Fault("score.yaml", "pollingInterval: 15", "pollInterval: 15"),
+    Fault("score.yaml", "minReplicaCount: {{", "minReplicasCount: {{"),
+    Fault("score.yaml", "name: {{ $it.keda.caSecret | quote }}", "secret: {{ $it.keda.caSecret | quote }}"),
+    Fault("score.yaml", "tls: enable", "tls: disable"),
+    Fault("score.yaml", "stabilizationWindowSeconds: 600", "stabilizationWindowSeconds: 60"),
+    Fault("score.yaml", "{{- if $it.hpa.enabled }}", "{{- if or $it.hpa.enabled $it.keda.enabled }}"),
+    Fault("pulse.yaml", "podManagementPolicy: Parallel", "podManagementPolicy: OrderedReady"),
+    Fault("pulse.yaml", "kind: StatefulSet", "kind: Deployment"),
+    Fault("pulse.yaml", "  serviceName:", "  service:"),
+    Fault("_pod.tpl", "timeoutSeconds: 3", "timeoutSecond: 3"),
+    Fault("_pod.tpl", "whenUnsatisfiable: ScheduleAnyway", "whenUnsatisfiable: Whatever"),
+    Fault("_pod.tpl", "topologyKey: {{ . }}", "topologyKey: a-{{ . }}"),
+    Fault("_pod.tpl", "name: {{ . | quote }}", "name: {{ . }}"),
+    Fault("feeds.yaml", "type: Recreate", "type: RollingUpdate"),
+    Fault("feeds.yaml", "replicas: 1", "replicas: 2"),
+    Fault("tell.yaml", "DENYUT_ALERTMANAGER", "DENYUT_ALERTMANAGERS"),
+    Fault("tell.yaml", '(list "tell")', '(list "told")'),
+    Fault("accounts.yaml", "automountServiceAccountToken: false", "automountServiceAccountToken: true"),
+    Fault("pdb.yaml", "maxUnavailable: 1", "minAvailable: 1"),
+    Fault("pdb.yaml", "AlwaysAllow", "IfHealthyBudget"),
+    Fault("pdb.yaml", 'list "score" "pulse"', 'list "score"'),
+    Fault("networkpolicy.yaml", "policyTypes: [Ingress, Egress]", "policyTypes: [Ingress]"),
+    Fault("networkpolicy.yaml", "- ports: [{port: 9100, protocol: TCP}]\n      from:", "- from:"),
+    Fault("networkpolicy.yaml", "- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]\n", "- {}\n"),
+    Fault("networkpolicy.yaml", '{{- if eq $component "tell" }}', '{{- if eq $component "told" }}'),
+    Fault("topics.yaml", "kind: NetworkPolicy", "kind: NetworkPolicies"),
+    Fault("podmonitor.yaml", "replacement: denyut-{{ $component }}", "replacement: {{ $component }}"),
+    Fault("podmonitor.yaml", "sampleLimit:", "samplesLimit:"),
+    Fault("podmonitor.yaml", "targetLabel: job", "targetLabels: job"),
+    Fault("prometheusrule.yaml", "| trim | nindent 2", '| replace "expr:" "expression:" | trim | nindent 2'),
+)
+
+
+def noticed(folder: Path) -> str:
+    """The first fault of an edited chart that the tests above would find; "": none."""
+    for path in CASES.values():
+        values = helm.values_of(path)
+        try:
+            things = helm.things(helm.render(values, folder))
+        except HelmError as error:
+            return str(error)
+        found = policy.faults(things, helm.chart(folder).merge_values(dict(values)))
+        found += [fault for thing in things for fault in kube.faults(thing, kube.NEWEST)]
+        if found:
+            return found[0]
+    return ""
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Path:
+    """A copy of the chart."""
+    return Path(copytree(CHART, tmp_path / "denyut", ignore=ignore_patterns("examples", "ci")))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[f"{one.file} {one.bad[:40]}" for one in FAULTS])
+def test_a_planted_fault_is_noticed(fault: Fault, edited: Path) -> None:
+    """Each template is edited once; some rule, or Kubernetes' schema, must say so."""
+    path = edited / "templates" / fault.file
+    text = path.read_text()
+    assert fault.good in text
+    path.write_text(text.replace(fault.good, fault.bad))
+    assert noticed(edited)
+
+
+GUARDS = re.findall(r'append \$wrong \(?(?:printf )?"([^"]+)"', (CHART / "templates" / "guards.yaml").read_text())
+
+
+@pytest.mark.parametrize("message", GUARDS, ids=[said.split(":")[0] for said in GUARDS])
+def test_no_guard_is_idle(message: str, edited: Path) -> None:
+    """Each line of templates/guards.yaml is there for some combination above: without it one would be taken."""
+    path = edited / "templates" / "guards.yaml"
+    text = path.read_text()
+    (line,) = [one for one in text.splitlines() if f'"{message}"' in one]
+    path.write_text(text.replace(line, "{{- $_ := 0 -}}"))
+    assert any(not all(map(refusal(over, edited).__contains__, names)) for names, over in ILLEGAL.items())
