@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streams.heart.post import Post, decode
-from tests.readme import README, metrics_table, settings_table
+from tests.readme import README, alerts_table, message, metrics_table, settings_table
 
 ROOT = README.parent
 TEXT = README.read_text()
@@ -44,8 +44,10 @@ def test_an_example_prints_what_it_says(command: str, said: str) -> None:
 
 
 def test_the_tables_are_the_codes() -> None:
-    """Settings and metrics in the README are those that exist (`python -m tests.readme` writes them)."""
+    """Settings, metrics, alerts and the message in the README are real (`python -m tests.readme` writes them)."""
     assert settings_table() in TEXT
+    assert alerts_table() in TEXT
+    assert message() in TEXT
     assert metrics_table() in TEXT
 
 
@@ -62,13 +64,13 @@ def test_a_link_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:streams|tests|models)/[\w./]+)`", TEXT))))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:streams|tests|models|deploy)/[\w./]+)`", TEXT))))
 def test_a_named_file_is_there(path: str) -> None:
     """So are those that it names."""
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^)make ([a-z]+)", TEXT, re.MULTILINE))))
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^)make ([a-z-]+)", TEXT, re.MULTILINE))))
 def test_a_named_target_can_be_made(target: str) -> None:
     """Every `make` target that the README names is in the Makefile."""
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -81,8 +83,8 @@ def test_every_command_has_its_help_at_once() -> None:
             f"print([m for m in '{heavy}'.split() if m in sys.modules])")
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
-    for verb in ("demo", "score", "model show", "model check", "model evaluate", "feed file", "work score",
-                 "work pulse", "topics", "brands check", "settings"):
+    for verb in ("demo", "score", "model show", "model check", "model evaluate", "feed file",
+                 "feed public", "work score", "work pulse", "tell", "topics", "brands check", "settings"):
         assert run(f"denyut {verb} --help").returncode == 0
 
 
