@@ -16,6 +16,7 @@ SPAN_S = 10.0
 NOISY = ("aiokafka", "kafka")
 # At debug level these write out what they carry, or a line for every record.
 CARRIERS = (*NOISY, "faust", "mode", "asyncio")
+CHATTY = "kafka"  # tells of each connection, loop and slow task at info level; what matters of it is a warning
 MOST = 1000  # sentences remembered
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s"
@@ -70,3 +71,4 @@ def setup(level: str = "info") -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in CARRIERS:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+    logging.getLogger(CHATTY).setLevel(max(logging.WARNING, logging.getLogger().level))
