@@ -95,8 +95,23 @@ def rate(name: str, by: str = "", matchers: str = "") -> str:
 
 
 def happened(name: str, by: str = "") -> str:
-    """How often it happened in each step of the picture."""
-    return rate(name, by).replace("rate(", "increase(")
+    """How often it happened in each step of the picture: whole, though Prometheus extrapolates to 1.33.
+
+    >>> happened("denyut_floors_total")
+    'round(sum(increase(denyut_floors_total[$__rate_interval])) or vector(0))'
+    """
+    return f"round({rate(name, by).replace('rate(', 'increase(')})"
+
+
+def happened_most(name: str, by: str) -> str:
+    """The five values of a label that it happened to most, without those it never did; and all together, always."""
+    each = f"round(sum by ({by}) (increase({name}[$__rate_interval])))"  # rounded first: so the parts add up to all
+    return f'topk(5, {each} > 0) or label_replace(sum({each}) or vector(0), "{by}", "all", "", "")'
+
+
+def happened_in_sight(name: str, by: str) -> str:
+    """How often it happened in the whole time that the board shows."""
+    return happened(name, by).replace("$__rate_interval", "$__range")
 
 
 def quantile(of: float, name: str, by: str = "") -> str:

@@ -24,6 +24,7 @@ from deploy.grafana.boards.parts import (
     band,
     bars,
     by_value,
+    fixed,
     from_zero,
     grid_of,
     limit,
@@ -36,6 +37,7 @@ from deploy.grafana.boards.parts import (
     stacked,
     strip,
     tile,
+    unlabelled,
 )
 from deploy.grafana.boards.words import says
 
@@ -52,14 +54,14 @@ def board() -> Board:
         title="Denyut: one brand",
         text="One brand: its mood with its interval, what drives a swing of it, who speaks, and how far to trust it.",
         since="now-6h",
-        variables=(source_variable(), words.brand_variable(many=False), words.window_variable("1h")),
+        variables=(source_variable(), words.brand_variable(many=False), words.window_variable()),
         marks=words.MARKS,
         rows=(
-            Row("$brand now", (*now(), windows().span(24).height(6))),
+            Row("$brand now", (*now(), windows().span(24).height(7))),
             Row("Mood", (mood().span(24).height(10), state().span(24).height(6))),
             Row(
                 "The open swing",
-                (swing().span(24).height(4), drivers().span(12).height(7), effect().span(12).height(7)),
+                (swing().span(24).height(4), drivers().span(15).height(5), effect().span(9).height(5)),
             ),
             Row("What is said", (shares().span(12).height(8), volume().span(12).height(8))),
             Row("Organic against all", (against().span(12).height(8), authentic().span(12).height(8))),
@@ -116,7 +118,7 @@ def age() -> stat.Panel:
         ),
         Ask("max(denyut_watermark_delay_seconds)"),
         steps=(Step(None, QUIET), Step(60, NOTICE), Step(300, SERIOUS)),
-    )
+    ).decimals(0)
 
 
 def windows() -> table.Panel:
@@ -168,15 +170,18 @@ def mood() -> timeseries.Panel:
             words.INTERVAL,
             words.VOLUNTEERS,
             words.GAP,
-            "The dashed line is the usual mood that an open swing is held against.",
+            "The thin line is the last hour: steadier, and slower to turn. The dashed line is the usual mood that an",
+            "open swing is held against.",
         ),
         Ask(ask.live(ask.figure("denyut_mood_lower")), "95 % from"),
         Ask(ask.live(ask.figure("denyut_mood_upper")), "95 % to"),
         Ask(ask.live(ask.figure("denyut_mood")), "mood"),
+        Ask(ask.live(ask.figure("denyut_mood", 'window="1h"')), "mood, 1h"),
         Ask(ask.of_brand("denyut_swing_usual"), "usual"),
     )
     words.by_mood(band(panel, "95 % from", "95 % to"), "mood")
-    override(panel, "usual", color={"mode": "fixed", "fixedColor": EVEN}, custom_lineStyle=DASHED)
+    override(panel, "mood, 1h", color=fixed(COLOURS[2]), custom_lineWidth=1)
+    override(panel, "usual", color=fixed(EVEN), custom_lineStyle=DASHED)
     return words.on_scale(panel)
 
 
@@ -225,7 +230,7 @@ def swing() -> table.Panel:
     words.painted_mood(panel, "Usually", "Now")
     for column in ("Change", "95 % from", "95 % to"):
         override(panel, column, decimals=2)
-    override(panel, "Began", unit="dateTimeAsIso")
+    override(panel, "Began", unit="time:ddd HH:mm")
     override(panel, "Votes", unit="locale", decimals=0)
     override(panel, "By chance once in", unit="suffix: weeks", decimals=0)
     override(panel, "Authentic", unit="percentunit", decimals=0)
@@ -280,7 +285,7 @@ def effect() -> timeseries.Panel:
         .decimals(2)
         .no_value(NO_SWING)
     )
-    return painted(band(panel, "95 % from", "95 % to"), {"change": SERIOUS})
+    return painted(band(unlabelled(panel), "95 % from", "95 % to"), {"change": SERIOUS})
 
 
 def shares() -> timeseries.Panel:
@@ -316,9 +321,9 @@ def volume() -> timeseries.Panel:
         Ask(ask.live(ask.figure("denyut_window_mentions")), "mentions"),
         Ask(ask.live(ask.figure("denyut_window_scored")), "scored"),
         Ask(ask.live(ask.figure("denyut_window_votes")), "votes"),
-        Ask(ask.live(ask.figure("denyut_window_authors", 'window="1h"')), "authors, 1h"),
-    ).decimals(0)
-    return painted(panel, dict(zip(("mentions", "scored", "votes", "authors, 1h"), COLOURS, strict=False)))
+        Ask(ask.live(ask.figure("denyut_window_authors")), "authors"),
+    )
+    return painted(panel, dict(zip(("mentions", "scored", "votes", "authors"), COLOURS, strict=False)))
 
 
 def against() -> timeseries.Panel:
@@ -359,7 +364,7 @@ def authentic() -> timeseries.Panel:
 
 
 def by_source() -> tuple[timeseries.Panel, ...]:
-    """What each source says; over 5 minutes at least, since counters know no windows."""
+    """What each source says; shares over 15 minutes at least: a small source says little in less."""
 
     def speed(more: str = "") -> str:
         return f"sum by (source) (rate({SOURCES}{more}}}[$__rate_interval]))"
@@ -384,7 +389,7 @@ def by_source() -> tuple[timeseries.Panel, ...]:
         )
         .min(0)
         .max(1)
-        .interval("5m"),
+        .interval("15m"),
         words.on_scale(
             lines(
                 says(
@@ -395,7 +400,7 @@ def by_source() -> tuple[timeseries.Panel, ...]:
                     words.LIVE,
                 ),
                 Ask(f"({positive} - {negative}) / {scored}", name),
-            ).interval("5m")
+            ).interval("15m")
         ).axis_label(""),
     )
 
@@ -419,8 +424,7 @@ def trust() -> tuple[Panel, ...]:
     limit(complete, Step(None, SERIOUS), Step(0.9, GOOD))
     return (
         *(each.span(8).height(7) for each in (complete, fresh(), visible())),
-        readiness().span(18).height(5),
-        reached().span(6).height(5),
+        *(each.span(8).height(4) for each in (*readiness(), reached())),
     )
 
 
@@ -429,7 +433,7 @@ def reached() -> stat.Panel:
     return tile(
         says(
             "The figures are of",
-            "dateTimeAsIso",
+            "time:HH:mm:ss",
             "How far time has come by the posts and ticks that were read. In a demo it has a calendar of its own.",
         ),
         Ask(f"1000 * {ask.of_brand('denyut_watermark_timestamp_seconds')}"),
@@ -441,14 +445,15 @@ def fresh() -> timeseries.Panel:
     panel = from_zero(
         says(
             "From a post to its figure",
-            "s",
+            "suffix: s",  # in minutes the ticks would read 1.33
             "How long posts of all brands took from being written to being shown: half of them less than the lower",
-            "line, 95 % less than the upper one.",
+            "line, 95 % less than the upper one. The dashed line is the objective: 99 % within 60 s.",
         ),
         Ask(ask.quantile(0.5, "denyut_freshness_seconds"), "half"),
         Ask(ask.quantile(0.95, "denyut_freshness_seconds"), "95 %"),
-    )
-    return painted(panel, {"half": FAIR, "95 %": GOOD})
+    ).axis_soft_max(60)
+    limit(panel, Step(None, "transparent"), Step(60, SERIOUS))
+    return painted(panel, {"half": EVEN, "95 %": GOOD})
 
 
 def visible() -> timeseries.Panel:
@@ -468,18 +473,24 @@ def visible() -> timeseries.Panel:
     )
 
 
-def readiness() -> statetimeline.Panel:
-    """Whether a swing would be seen, and whether this is the present."""
-    panel = strip(
-        says(
-            "Readiness",
-            "none",
-            "Baseline: whether the brand's usual mood is known, so that a swing would be seen. Figures: live, or a",
-            "replay of the past after a stop; severities then stay as they were.",
-        ),
-        Ask(ask.of_brand("denyut_swing_ready"), "baseline"),
-        Ask(f"10 + {ask.of_brand('denyut_replaying')}", "figures"),
-    )
-    return panel.mappings(
-        mapped({0: ("learning", NOTICE), 1: ("known", GOOD), 10: ("live", GOOD), 11: ("replay", NOTICE)})
+def readiness() -> tuple[stat.Panel, ...]:
+    """Whether a swing would be seen, and whether this is the present. Grey is well."""
+    return (
+        tile(
+            says(
+                "Usual mood",
+                "none",
+                "Whether the brand's usual mood is known. While it is being learnt no swing of the brand can be seen;",
+                "it takes 360 minutes in which somebody speaks.",
+            ),
+            Ask(ask.of_brand("denyut_swing_ready")),
+        ).mappings(mapped({0: ("being learnt", NOTICE), 1: ("known", QUIET)})),
+        tile(
+            says(
+                "Figures",
+                "none",
+                "Live, or a replay of the past after a stop; severities then stay as they were.",
+            ),
+            Ask(ask.of_brand("denyut_replaying")),
+        ).mappings(mapped({0: ("live", QUIET), 1: ("replay", NOTICE)})),
     )

@@ -7,7 +7,6 @@ from deploy.grafana.boards.parts import (
     EVEN,
     FAIR,
     FILLED,
-    MOOD,
     NOTICE,
     POOR,
     QUIET,
@@ -17,7 +16,6 @@ from deploy.grafana.boards.parts import (
     Row,
     Step,
     band,
-    by_value,
     grid_of,
     lines,
     link,
@@ -27,7 +25,6 @@ from deploy.grafana.boards.parts import (
     source_variable,
     stacked,
     strip,
-    thresholds,
     tile,
     unlabelled,
     words_for,
@@ -47,12 +44,12 @@ def board() -> Board:
         title="Denyut: all brands",
         text="The mood of every brand now, how it came to be, and which of them has swung.",
         since="now-6h",
-        variables=(source_variable(), words.brand_variable(many=True), words.window_variable("1h")),
+        variables=(source_variable(), words.brand_variable(many=True), words.window_variable()),
         marks=words.MARKS,
         rows=(
             Row("Now", (*(each.span(4).height(4) for each in (*swung(), *quality())), now().span(24).height(9))),
             Row("Swings", (swings().span(24).height(7),)),
-            Row("Mood over time", (heat().span(24).height(7), side_by_side().span(24).height(9))),
+            Row("Mood over time", (side_by_side().span(24).height(9),)),
             Row("How much is said", (volume().span(12).height(8), voice().span(12).height(8))),
             Row("Each brand, with its 95 % interval", (each_brand().span(8).height(7),)),
         ),
@@ -113,7 +110,7 @@ def quality() -> tuple[stat.Panel, ...]:
             ),
             Ask("max(denyut_watermark_delay_seconds)"),
             steps=(Step(None, QUIET), Step(60, NOTICE), Step(300, SERIOUS)),
-        ),
+        ).decimals(0),
     )
 
 
@@ -171,28 +168,15 @@ def swings() -> statetimeline.Panel:
     """How each brand stood."""
     panel = strip(
         says(
-            "Swings", "none", words.STATE_TEXT, words.GRAVEST, "While figures are a replay the last live state stays."
+            "State of each brand",
+            "none",
+            words.STATE_TEXT,
+            words.GRAVEST,
+            "While figures are a replay the last live state stays.",
         ),
         Ask(ask.STATE, NAME),
     )
     return panel.mappings(mapped(words.STATES)).data_links([link("Open ${__field.labels.brand}", TO_BRAND)])
-
-
-def heat() -> statetimeline.Panel:
-    """Mood as colour: a line for each brand, however many."""
-    panel = strip(
-        says(
-            "Mood as colour, last $window at each moment",
-            "none",
-            words.VOTES,
-            words.COLOURS,
-            words.GAP,
-            "A colour says nothing of how sure it is: look at the interval on the brand's board.",
-        ),
-        Ask(ask.live(ask.figure("denyut_mood")), NAME),
-    )
-    panel.color_scheme(by_value()).thresholds(thresholds(MOOD))
-    return panel.min(-1).max(1).decimals(2).data_links([link("Open ${__field.labels.brand}", TO_BRAND)])
 
 
 def side_by_side() -> timeseries.Panel:
@@ -204,7 +188,7 @@ def side_by_side() -> timeseries.Panel:
             words.VOTES,
             words.GAP,
             "Two lines may differ by chance: below, each brand is drawn with its interval. Shaded stretches are",
-            "swings.",
+            "swings; point at the mark below one, and it names the brand.",
         ),
         Ask(ask.live(ask.figure("denyut_mood")), NAME),
     )
@@ -221,7 +205,7 @@ def volume() -> timeseries.Panel:
             "talk is neither good nor bad.",
         ),
         Ask(MENTIONS, NAME),
-    ).decimals(0)
+    )
 
 
 def voice() -> timeseries.Panel:

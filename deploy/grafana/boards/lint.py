@@ -110,7 +110,7 @@ def _panel(panel: Json) -> Iterator[str]:
 
 def _expr(expr: str) -> Iterator[str]:
     for span in RANGE.findall(TEXT.sub('""', expr)):
-        if span != "$__rate_interval":
+        if span not in ("$__rate_interval", "$__range"):
             yield f"[{span}]: expected [$__rate_interval]"
     try:
         tree = promql.parse(spoken(expr))

@@ -42,7 +42,7 @@ class Step(NamedTuple):
     colour: str
 
 
-MOOD = (Step(None, BAD), Step(-0.4, POOR), Step(-0.1, EVEN), Step(0.1, FAIR), Step(0.4, GOOD))
+MOOD = (Step(None, BAD), Step(-0.5, POOR), Step(-0.2, EVEN), Step(0.2, FAIR), Step(0.5, GOOD))
 SIGN = (Step(None, BAD), Step(0.0, GOOD))
 FILLED = {"type": "color-background", "mode": "basic"}  # a table's cell
 PLAIN = (Step(None, QUIET),)
@@ -164,10 +164,10 @@ def stacked(says: Says, *asks: Ask) -> timeseries.Panel:
 
 
 def counts(says: Says, *asks: Ask) -> timeseries.Panel:
-    """How often something happened, a bar for each step."""
+    """How often something happened, a bar a minute at most: of shorter steps the ranges overlap, and bars repeat."""
     stack = common.StackingConfig().mode(c.StackingMode.NORMAL).group("A")
     bars = lines(says, *asks).draw_style(c.GraphDrawStyle.BARS).stacking(stack)
-    return bars.min(0).axis_soft_max(1).decimals(0).line_width(0).fill_opacity(75)
+    return bars.min(0).axis_soft_max(1).decimals(0).line_width(0).fill_opacity(75).interval("1m")
 
 
 def band(panel: timeseries.Panel, lower: str, upper: str, colour: str = EVEN) -> timeseries.Panel:
@@ -201,7 +201,7 @@ def tile(says: Says, *asks: Ask, steps: Sequence[Step] = PLAIN) -> stat.Panel:
 
 
 def strip(says: Says, *asks: Ask) -> statetimeline.Panel:
-    """A coloured strip over time for each series: reads well for many. Coloured by value or by words."""
+    """A coloured strip over time for each series: reads well for many. Coloured by words: value mappings."""
     return (
         _told(statetimeline.Panel(), says, asks)
         # With a fixed colour the legend tells the words and their colours; with thresholds it would tell numbers.
@@ -335,6 +335,7 @@ class Mark:
     expr: str
     colour: str
     title: str
+    text: str
 
 
 def _annotation(mark: Mark, places: Sequence[d.Panel | d.RowPanel]) -> dashboard.AnnotationQuery:
@@ -344,7 +345,7 @@ def _annotation(mark: Mark, places: Sequence[d.Panel | d.RowPanel]) -> dashboard
     filtered = dashboard.AnnotationPanelFilter().exclude(False).ids([number for number in shown if number is not None])
     if len(shown) < sum(isinstance(place, d.Panel) for place in places):
         query.filter(filtered)
-    return query.expr(mark.expr).step("60s").title_format(mark.title).tag_keys("brand")
+    return query.expr(mark.expr).step("60s").title_format(mark.title).text_format(mark.text).tag_keys("brand")
 
 
 class Row(NamedTuple):

@@ -4,6 +4,7 @@ For each worker: what it takes in, what goes wrong, how long it takes. Counters 
 """
 
 from grafana_foundation_sdk.builders import stat, table, timeseries
+from grafana_foundation_sdk.models.common import BigValueTextMode as TextMode
 
 from deploy.grafana.boards import ask
 from deploy.grafana.boards.parts import (
@@ -17,8 +18,10 @@ from deploy.grafana.boards.parts import (
     Ask,
     Board,
     Row,
+    Says,
     Step,
     counts,
+    fixed,
     from_zero,
     grid_of,
     limit,
@@ -33,11 +36,19 @@ from deploy.grafana.boards.parts import (
 from deploy.grafana.boards.words import LIVE, says
 
 OURS = 'job=~"denyut-.+"'
-POD = "{{job}} {{instance}}"
-OUTCOMES = ("matched", "unmatched", "rejected", "late", "early", "removal", "tick", "handed_back")
+NO_TICKS = 'outcome!="tick"'
+POD = "{{instance}}"
+OUTCOMES = ("matched", "unmatched", "rejected", "late", "early", "removal", "handed_back")
 ROWS = ("new", "duplicate", "superseded", "removed", "sealed")
 STEPS = ("opened", "explained", "risen", "closed", "withdrawn")
 QUANTILES = (0.5, 0.95, 0.99)
+
+_DELAYS = "max by (partition) (denyut_watermark_delay_seconds)"
+BEHIND = (
+    f'label_replace(max({_DELAYS}), "partition", "worst", "", "")'
+    f' or label_replace(quantile(0.5, {_DELAYS}), "partition", "median", "", "")'
+    f" or topk(3, {_DELAYS} > 60)"
+)
 
 
 def board() -> Board:
@@ -52,30 +63,51 @@ def board() -> Board:
         rows=(
             Row("Is it well", tuple(each.span(4).height(4) for each in (*alive(), *timely()))),
             Row("How far behind", tuple(each.span(8).height(8) for each in lag())),
-            Row("Feed", tuple(each.span(12).height(7) for each in feed())),
+            Row("Feed", (sent().span(18).height(7), refused().span(6).height(7))),
             Row("Score worker", tuple(each.span(8).height(8) for each in (*scoring(), *model()))),
-            Row("Pulse worker", tuple(each.span(8).height(8) for each in (*counting(), *rounds()))),
-            Row("Swings", tuple(each.span(8).height(7) for each in (*opened(), *told()))),
-            Row("Partitions", tuple(each.span(8).height(7) for each in moves())),
+            Row(
+                "Pulse worker",
+                (
+                    *(each.span(8).height(8) for each in counting()),
+                    *(each.span(10).height(8) for each in rounds()),
+                    shown().span(4).height(8),
+                ),
+            ),
+            Row(
+                "Swings",
+                (
+                    *(each.span(8).height(7) for each in opened()),
+                    *(each.span(10).height(7) for each in told()),
+                    waiting().span(4).height(7),
+                ),
+            ),
+            Row("Partitions", tuple(each.span(6).height(7) for each in moves())),
             Row("What it costs", tuple(each.span(8).height(7) for each in costs())),
-            Row("Releases", (releases().span(24).height(6),)),
+            Row("Releases", (releases().span(24).height(9),)),
         ),
+    )
+
+
+def up(job: str, says: Says) -> stat.Panel:
+    """How many of a job's processes answer, and of how many."""
+    return tile(
+        says,
+        Ask(f'count(up{{job="{job}"}} == 1) or vector(0)', "up"),
+        Ask(f'count(up{{job="{job}"}}) or vector(0)', "of"),
+        steps=(Step(None, BAD), Step(1, QUIET)),
     )
 
 
 def alive() -> tuple[stat.Panel, ...]:
     """Who is up, and works. Grey is well."""
-    none = (Step(None, BAD), Step(1, QUIET))
     return (
-        tile(
-            says("Score workers up", "none", "Score workers that answer a scrape. None: no post gets a mood."),
-            Ask('count(up{job="denyut-score"} == 1) or vector(0)'),
-            steps=none,
+        up(
+            "denyut-score",
+            says("Score workers", "none", "Score workers that answer a scrape, of all. None: no post gets a mood."),
         ),
-        tile(
-            says("Pulse workers up", "none", "Pulse workers that answer a scrape. None: no figures, no swings."),
-            Ask('count(up{job="denyut-pulse"} == 1) or vector(0)'),
-            steps=none,
+        up(
+            "denyut-pulse",
+            says("Pulse workers", "none", "Pulse workers that answer a scrape, of all. None: no figures, no swings."),
         ),
         tile(
             says(
@@ -83,7 +115,7 @@ def alive() -> tuple[stat.Panel, ...]:
                 "suffix:/s",
                 "Records of the posts topic that the score workers read each second, ticks left out.",
             ),
-            Ask(ask.rate("denyut_posts_total", matchers='outcome!="tick"')),
+            Ask(ask.rate("denyut_posts_total", matchers=NO_TICKS)),
         ).decimals(1),
     )
 
@@ -126,8 +158,8 @@ def quantiles(name: str) -> list[Ask]:
 
 
 def waits(panel: timeseries.Panel) -> timeseries.Panel:
-    """The quantiles in three shades."""
-    return painted(panel, {"p50": FAIR, "p95": GOOD, "p99": SERIOUS})
+    """The quantiles in three colours."""
+    return painted(panel, {"p50": EVEN, "p95": GOOD, "p99": SERIOUS})
 
 
 def lag() -> tuple[timeseries.Panel, ...]:
@@ -136,10 +168,11 @@ def lag() -> tuple[timeseries.Panel, ...]:
         says(
             "Behind the clock, by partition",
             "s",
-            "How far the log's time is behind the clock. All partitions rise together: ticks have stopped, look at",
-            "the feed. One rises: its score worker does not send marks.",
+            "How far the log's time is behind the clock: the worst partition, the median one, and by number the worst",
+            "three of those that are more than a minute behind. All rise together: ticks have stopped, look at the",
+            "feed. One rises: its score worker does not send marks.",
         ),
-        Ask("max by (partition) (denyut_watermark_delay_seconds)", "{{partition}}"),
+        Ask(BEHIND, "{{partition}}"),
     )
     oldest = from_zero(
         says(
@@ -160,12 +193,13 @@ def lag() -> tuple[timeseries.Panel, ...]:
     )
     for panel in (watermark, oldest):
         panel.fill_opacity(0)  # many lines
+    painted(watermark, {"worst": GOOD, "median": EVEN})
     return limit(watermark, Step(None, "transparent"), Step(300, SERIOUS)), oldest, waits(shown)
 
 
-def feed() -> tuple[timeseries.Panel, ...]:
-    """What came in, and what could not."""
-    sent = stacked(
+def sent() -> timeseries.Panel:
+    """What came in."""
+    panel = stacked(
         says(
             "Sent by feeds",
             "suffix:/s",
@@ -174,13 +208,20 @@ def feed() -> tuple[timeseries.Panel, ...]:
         ),
         Ask(ask.rate("denyut_feed_sent_total", "kind"), "{{kind}}"),
     )
-    refused = counts(
-        says("Refused by Kafka", "none", "Records that a feed could not deliver, by why. Any is worth a look."),
-        Ask(ask.happened("denyut_feed_refused_total", "reason"), "{{reason}}"),
-    )
-    return listed(sent, ("post", "removal", "tick", "none")), listed(
-        refused, ("refused", "timeout", "too_large", "none")
-    )
+    return listed(panel, ("post", "removal", "tick", "none"))
+
+
+def refused() -> stat.Panel:
+    """What could not."""
+    return tile(
+        says(
+            "Refused by Kafka",
+            "none",
+            "Records that feeds could not deliver in the time that the board shows, by why. Any is worth a look.",
+        ),
+        Ask(ask.happened_in_sight("denyut_feed_refused_total", "reason"), "{{reason}}"),
+        steps=(Step(None, QUIET), Step(1, SERIOUS)),
+    ).text_mode(TextMode.VALUE_AND_NAME)
 
 
 def scoring() -> tuple[timeseries.Panel, ...]:
@@ -189,18 +230,28 @@ def scoring() -> tuple[timeseries.Panel, ...]:
         says(
             "Posts by outcome",
             "suffix:/s",
-            "What became of the records read. Unmatched name no brand and cost no inference. Handed back were read",
-            "but not finished when partitions moved.",
+            "What became of the records read, ticks left out. Unmatched name no brand and cost no inference. Handed",
+            "back were read but not finished when partitions moved.",
         ),
-        Ask(ask.rate("denyut_posts_total", "outcome"), "{{outcome}}"),
+        Ask(ask.rate("denyut_posts_total", "outcome", NO_TICKS), "{{outcome}}"),
     )
     rejects = counts(
         says(
             "Rejects by reason",
             "none",
-            "Records that are no post. Their coordinates are in denyut.rejects, never their text.",
+            "Records that are no post: dots are all of them, bars the five most frequent reasons. Their",
+            "coordinates are in denyut.rejects, never their text.",
         ),
-        Ask(ask.happened("denyut_rejects_total", "reason"), "{{reason}}"),
+        Ask(ask.happened_most("denyut_rejects_total", "reason"), "{{reason}}"),
+    )
+    override(
+        rejects,
+        "all",
+        color=fixed(EVEN),
+        custom_drawStyle="points",
+        custom_showPoints="always",
+        custom_pointSize=4,
+        custom_stacking={"mode": "none"},
     )
     inference = from_zero(
         says(
@@ -236,7 +287,7 @@ def model() -> tuple[timeseries.Panel, ...]:
     )
     return (
         listed(texts, ("scored", "remembered")),
-        painted(batch, {"mean": FAIR, "p95": GOOD}),
+        painted(batch, {"mean": EVEN, "p95": GOOD}),
         painted(tokens, {"tokens": GOOD}),
     )
 
@@ -265,7 +316,7 @@ def counting() -> tuple[timeseries.Panel, ...]:
     fresh = from_zero(
         says(
             "Freshness",
-            "s",
+            "suffix: s",  # in minutes the ticks would read 1.33
             "From a post's event time to the reading that shows it: what a reader feels, the feed's own delay",
             "included. The objective: 99 % within 60 s.",
         ),
@@ -274,7 +325,7 @@ def counting() -> tuple[timeseries.Panel, ...]:
     return (
         listed(rows, (*ROWS, "none")),
         painted(oddities, {"edits and removals": FAIR, "unlisted": SERIOUS}),
-        limit(waits(fresh), Step(None, "transparent"), Step(60, SERIOUS)),
+        limit(waits(fresh).axis_soft_max(60), Step(None, "transparent"), Step(60, SERIOUS)),
     )
 
 
@@ -299,17 +350,23 @@ def rounds() -> tuple[timeseries.Panel, ...]:
             ),
             Ask(ask.quantile(0.95, "denyut_loop_lag_seconds", "job"), "{{job}}"),
         ),
-        from_zero(
-            says(
-                "Brands shown, and replaying",
-                "none",
-                "Brands that have figures now, and those of them whose figures are a replay of the past: normal for",
-                "a while after a start.",
-            ),
-            Ask("count(max by (brand) (denyut_replaying)) or vector(0)", "shown"),
-            Ask("count(max by (brand) (denyut_replaying) == 1) or vector(0)", "replaying"),
-        ).decimals(0),
     )
+
+
+def shown() -> stat.Panel:
+    """How many brands have figures, and of the present."""
+    panel = tile(
+        says(
+            "Brands",
+            "none",
+            "Brands that have figures now, and those of them whose figures are a replay of the past: normal for a",
+            "while after a start.",
+        ),
+        Ask("count(max by (brand) (denyut_replaying)) or vector(0)", "shown"),
+        Ask("count(max by (brand) (denyut_replaying) == 1) or vector(0)", "replaying"),
+    )
+    steps = [{"value": None, "color": QUIET}, {"value": 1, "color": NOTICE}]
+    return override(panel, "replaying", thresholds={"mode": "absolute", "steps": steps})
 
 
 def opened() -> tuple[timeseries.Panel, ...]:
@@ -335,10 +392,6 @@ def opened() -> tuple[timeseries.Panel, ...]:
 
 def told() -> tuple[timeseries.Panel, ...]:
     """From swings to readers."""
-    waiting = from_zero(
-        says("Steps waiting", "none", "Steps of swings that Kafka has not taken yet. Zero most of the time."),
-        Ask("sum(denyut_swing_steps_waiting) or vector(0)", "waiting"),
-    )
     explained = counts(
         says(
             "Explanations",
@@ -357,9 +410,17 @@ def told() -> tuple[timeseries.Panel, ...]:
         Ask(ask.happened("denyut_tellings_total", "outcome"), "{{outcome}}"),
     )
     return (
-        painted(waiting.axis_soft_max(1).decimals(0), {"waiting": SERIOUS}),
         listed(explained, ("explained", "empty", "failed", "dropped")),
         painted(tellings, {"told": GOOD, "failed": SERIOUS, "none": QUIET}),
+    )
+
+
+def waiting() -> stat.Panel:
+    """What Kafka has still to take."""
+    return tile(
+        says("Steps waiting", "none", "Steps of swings that Kafka has not taken yet. Zero most of the time."),
+        Ask("sum(denyut_swing_steps_waiting) or vector(0)"),
+        steps=(Step(None, QUIET), Step(1, NOTICE)),
     )
 
 
@@ -383,25 +444,18 @@ def moves() -> tuple[timeseries.Panel, ...]:
     ).decimals(0)
     recovery = counts(
         says(
-            "Recoveries",
+            "Reading back",
             "s",
-            "Time that pulse workers spent reading partitions back after assignments, and (right) frames read back.",
-            "The figures of those partitions wait for it.",
+            "Time that pulse workers spent reading partitions back after assignments. The figures of those partitions",
+            "wait for it.",
         ),
         Ask("sum(increase(denyut_recovery_seconds_sum[$__rate_interval])) or vector(0)", "reading back"),
+    ).axis_soft_max(10)
+    frames = counts(
+        says("Frames read back", "short", "Frames of the pulse workers' log that they read back after assignments."),
         Ask(ask.happened("denyut_recovered_frames_total"), "frames"),
     )
-    override(
-        recovery,
-        "frames",
-        unit="short",
-        custom_axisPlacement="right",
-        custom_drawStyle="line",
-        custom_lineWidth=1,
-        custom_fillOpacity=0,
-        custom_stacking={"mode": "none"},
-    )
-    return rebalances, owned, painted(recovery.decimals(1), {"reading back": GOOD, "frames": NOTICE})
+    return rebalances, owned, painted(recovery, {"reading back": GOOD}), painted(frames, {"frames": NOTICE})
 
 
 def costs() -> tuple[timeseries.Panel, ...]:
@@ -418,7 +472,9 @@ def costs() -> tuple[timeseries.Panel, ...]:
         from_zero(
             says("Open files", "none", "File descriptors in use, as a share of what the process may have."),
             Ask(f"max by (job, instance) (process_open_fds{{{OURS}}} / process_max_fds{{{OURS}}})", POD),
-        ).unit("percentunit"),
+        )
+        .unit("percentunit")
+        .max(1),
     )
 
 

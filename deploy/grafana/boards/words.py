@@ -23,13 +23,15 @@ from deploy.grafana.boards.parts import (
 )
 
 WINDOWS = ("1m", "5m", "1h", "24h")
+# Boards open with it: when an alert fires the mean of the last hour still stands where it stood before the swing.
+FIRST_WINDOW = "5m"
 
 VOLUNTEERS = "These are people who chose to post in public where Denyut listens: volunteers, not a sample of customers."
 INTERVAL = (
     "The interval of 95 % covers sampling error only: few votes make it wide. What the model misreads is not in it."
 )
 VOTES = "Mood is the mean vote, from -1 to 1. A vote is one author's hour, or one text's, however often it is posted."
-COLOURS = "Blue is good, orange is bad, grey lies between -0.1 and 0.1; the darker shades begin at 0.4."
+COLOURS = "Blue is good, orange is bad, grey lies between -0.2 and 0.2; the darker shades begin at 0.5."
 GAP = "A gap means that nothing was scored, or that the figures were a replay and not the present."
 LIVE = "Counted as posts became visible; edits and removals do not take anything back here."
 
@@ -56,9 +58,15 @@ GRAVEST = "One state at a time is shown, the gravest: down, then copies, then up
 
 # Annotations: Grafana marks the stretches in which the figure is above 0.
 MARKS = (
-    Mark("Mood down", f"{ask.DOWN} >= bool 2", BAD, "▼ {{brand}}: mood down"),
-    Mark("Coordinated talk", f"{ask.COPIES} >= bool 2", "#C479A2", "≡ {{brand}}: copies or a few loud accounts"),
-    Mark("Mood up", f"{ask.UP} >= bool 2", GOOD, "▲ {{brand}}: mood up"),
+    Mark("Mood down", f"{ask.DOWN} >= bool 2", BAD, "▼ {{brand}}", "{{brand}}: mood is down, serious or severe."),
+    Mark(
+        "Coordinated talk",
+        f"{ask.COPIES} >= bool 2",
+        "#C479A2",
+        "≡ {{brand}}",
+        "{{brand}}: copies or a few loud accounts; the many have not turned.",
+    ),
+    Mark("Mood up", f"{ask.UP} >= bool 2", GOOD, "▲ {{brand}}", "{{brand}}: mood is up, serious or severe."),
 )
 
 
@@ -94,9 +102,9 @@ def painted_mood(panel: P, *columns: str) -> P:
     return panel
 
 
-def window_variable(first: str) -> dashboard.CustomVariable:
+def window_variable() -> dashboard.CustomVariable:
     """Which window figures are of."""
-    return choice("window", "Window", WINDOWS, first)
+    return choice("window", "Window", WINDOWS, FIRST_WINDOW)
 
 
 def brand_variable(*, many: bool) -> dashboard.QueryVariable:
