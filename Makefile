@@ -42,7 +42,14 @@ $(TOOLS)/forky/.fetched: deploy/tools/debian.sh
 	deploy/tools/debian.sh forky $(TOOLS)/forky promtool prometheus prometheus-alertmanager
 	touch $@
 
-stack: $(VENV)/.demo $(TOOLS)/bookworm/.fetched  ## The demo with a real Prometheus and Alertmanager beside it, on Debian or Ubuntu
+# What Debian took out of Prometheus's own pages.
+PAGES := fonts-glyphicons-halflings libjs-bootstrap4 libjs-eonasdan-bootstrap-datetimepicker libjs-jquery \
+  libjs-jquery-hotkeys libjs-moment libjs-moment-timezone libjs-mustache libjs-popper.js libjs-rickshaw libjs-d3
+$(TOOLS)/bookworm/.pages: deploy/tools/debian.sh
+	deploy/tools/debian.sh bookworm $(TOOLS)/bookworm $(PAGES)
+	touch $@
+
+stack: $(VENV)/.demo $(TOOLS)/bookworm/.fetched $(TOOLS)/bookworm/.pages  ## The demo with a real Prometheus and Alertmanager beside it, on Debian or Ubuntu
 	@$(BIN)/python deploy/stack/stack.py $(ARGS)
 
 image-test:  ## Build the image, and run the demo in it without network, root or a disk to write on

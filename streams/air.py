@@ -33,14 +33,14 @@ def air(happenings: Iterable[_One], clock: Clock, send: Callable[[_One], None], 
     ticked = float("-inf")
     for happening in happenings:
         while True:
-            ahead_s = clock.seconds(happening.at_ms - clock.now_ms())
             if is_over():
                 return
+            now_s, now_ms = time.monotonic(), clock.now_ms()
+            if now_s - ticked >= every_s:
+                ticked = now_s
+                tick(min(now_ms, happening.at_ms))  # where sending lags behind, so does the time that it may tell of
+            ahead_s = clock.seconds(happening.at_ms - now_ms)
             if ahead_s <= 0:
                 break
-            now = time.monotonic()
-            if now - ticked >= every_s:
-                ticked = now
-                tick(clock.now_ms())
             time.sleep(min(ahead_s, every_s / 4))
         send(happening)

@@ -45,8 +45,11 @@ class Clock:
 
     def now_ms(self) -> int:
         """What the clock shows, ms UTC."""
-        wall_ms = int(self._wall() * 1000)
-        return self._public_ms + int((wall_ms - self._wall_ms) * self.speed)
+        return self.at(self._wall())
+
+    def at(self, wall_s: float) -> int:
+        """What the clock shows when the wall clock shows so many seconds since 1970."""
+        return self._public_ms + int((int(wall_s * 1000) - self._wall_ms) * self.speed)
 
     def seconds(self, span_ms: float) -> float:
         """A span of this clock as the seconds that a person with a watch waits for it.

@@ -63,7 +63,7 @@ POST_TO_METRIC = "denyut_post_to_metric_seconds"
 class Wish:
     """What was asked on the command line. `seconds` None: until Ctrl-C. `record`: write down there what is sent.
     `port`: of the score worker's page; the next ones are those of the pulse worker, the feed and what is told to the
-    Alertmanager at `alertmanager`. None: any that are free, and no page of the others.
+    Alertmanagers at `alertmanager`. None: any that are free, and no page of the others.
     """
 
     seconds: float | None
@@ -73,7 +73,7 @@ class Wish:
     model: str = ""
     record: Path | None = None
     port: int | None = None
-    alertmanager: str = ""
+    alertmanager: tuple[str, ...] = ()
 
 
 def run(wish: Wish) -> int:
@@ -120,7 +120,8 @@ class Stage:
                      for at, name in enumerate(("score", "pulse"))}
             clock = Clock.public(START_MS, SPEED)
             workers: list[subprocess.Popen[bytes]] = []
-            settings = Settings(brokers=broker.address, sources=(SOURCE,), model=wish.model)
+            settings = Settings(brokers=broker.address, sources=(SOURCE,), model=wish.model, clock=str(clock),
+                                alertmanager=wish.alertmanager)
             metrics = Metrics((), (SOURCE,), clock)
             try:
                 for name, port in ports.items():
@@ -130,7 +131,7 @@ class Stage:
                 pages = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
                 rules = Rules(create_time=True, embedded=True)
                 with (Feed(settings, FEED, (SOURCE,), observer=metrics, rules=rules) as feed,
-                      Told(settings, embedded=True) as told, _pages(wish, metrics, told, settings.read_brands())):
+                      Told(settings, embedded=True) as told, _pages(settings, wish.port, metrics, told)):
                     yield cls(settings, clock, feed, pages["score"], pages["pulse"], workers, folder,
                               settings.read_brands(), told)
                 shutil.rmtree(folder, ignore_errors=True)
@@ -158,15 +159,15 @@ def _start(name: str, folder: Path, settings: Mapping[str, str]) -> subprocess.P
 
 
 @contextmanager
-def _pages(wish: Wish, metrics: Metrics, told: Told, brands: Brands) -> Iterator[None]:
+def _pages(settings: Settings, port: int | None, metrics: Metrics, told: Told) -> Iterator[None]:
     """The page of the feed, and what gives Alertmanager its reasons with its own, where somebody asked for them."""
     with ExitStack() as stack:
-        if wish.port is not None:
+        if port is not None:
             metrics.build(release(), "", "feed")
             metrics.feeds()
-            stack.enter_context(Pages(f"127.0.0.1:{wish.port + 2}", metrics.registry, Health(stale_s=float("inf"))))
-        if wish.port is not None and wish.alertmanager:
-            stack.enter_context(telling(wish.alertmanager, f"127.0.0.1:{wish.port + 3}", brands, told))
+            stack.enter_context(Pages(f"127.0.0.1:{port + 2}", metrics.registry, Health(stale_s=float("inf"))))
+        if port is not None and settings.alertmanager:
+            stack.enter_context(telling(settings, f"127.0.0.1:{port + 3}", told))
         yield
 
 

@@ -87,10 +87,11 @@ def _clock(said: str) -> str:
         raise ValueError("nothing, or PUBLIC_MS@WALL_MSxSPEED") from None
 
 
-def _site(said: str) -> str:
-    if said and not _SITE.match(said):
-        raise ValueError("http://host:port, or https")
-    return said.rstrip("/")
+def _sites(said: str) -> tuple[str, ...]:
+    sites = tuple(site.strip().rstrip("/") for site in said.split(",")) if said else ()
+    if not all(_SITE.match(site) for site in sites):
+        raise ValueError("http://host:port, or https; more of them with commas between")
+    return sites
 
 
 def _sources(said: str) -> tuple[str, ...]:
@@ -157,7 +158,8 @@ class Settings:
     grace_ms: int = _setting(HOUR_MS, _span(HOUR_MS), "a post that comes later after its pane does not count")
     early_ms: int = _setting(60_000, _span(), "a post dated further ahead of its arrival does not count")
     http: str = _setting("127.0.0.1:9100", _address, "where /metrics, /livez and /readyz are served; port 0: any")
-    alertmanager: str = _setting("", _site, "where `denyut tell` finds Alertmanager, such as http://localhost:9093")
+    alertmanager: tuple[str, ...] = _setting(
+        (), _sites, "where `denyut tell` finds Alertmanager: http://host:port, all of them with commas between")
     instance: str = _setting("", _matching(_NAME, "letters, digits, dots, - and _", empty=True),
                              "this counting worker's own name in its group, the same after a restart; empty: none")
     session_ms: int = _setting(10_000, _span(1000), "a worker that is silent for so long loses its partitions")

@@ -8,7 +8,10 @@ Prometheus decides whether to alert, by numbers alone; words that people use are
 A companion alert carries them. It is in the group of the alert it is about, and in the same message; being over
 already it calls for none of its own, whatever becomes of the other. So it must come while Alertmanager waits for the
 group to be whole, or it is in no message. Without this process the message is sent all the same, with numbers and no
-words.
+words; so is one that a silence or an outage held back. Where several Alertmanagers share the work each must hear of it,
+or the message with the words is another one to them: it is given to every address that a name stands for. A message
+may come twice, first without words, where one of the same brand is due (once in five minutes) between an alert and our
+look.
 Numbers, names of the brand file and terms; never a post's text, for a swing has none.
 Knows nothing of how a swing is found, or of who reads the message.
 """
@@ -16,6 +19,7 @@ Knows nothing of how a swing is found, or of who reads the message.
 import http.client
 import json
 import logging
+import socket
 import threading
 import time
 import urllib.error
@@ -24,9 +28,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from streams import wording
+from streams.clock import Clock
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
 from streams.heart.incident import Swing
@@ -40,6 +45,7 @@ REASONS = "DenyutReasons"
 ABOUT = ("DenyutMoodDown", "DenyutCoordinatedTalk")  # the alerts of deploy/prometheus/rules that a swing explains
 JOIN_S = 27.0  # of the 30 s that Alertmanager waits for a group: what comes later is in no message
 LOOK_S = 3.0
+STALE_MS = 600_000  # of event time: a swing that was over so long before an alert is not what it is about
 PATIENCE_S = 5.0
 log = logging.getLogger("denyut.tell")
 
@@ -66,9 +72,10 @@ class Door(Protocol):
 class Teller:
     """What fires and what is known of swings in, companions out. `step` it every few seconds."""
 
-    def __init__(self, door: Door, brands: Brands) -> None:
+    def __init__(self, door: Door, brands: Brands, clock: Clock) -> None:
         self._door = door
         self._brands = brands
+        self._clock = clock
         self._given: dict[Alert, Mapping[str, str]] = {}
 
     def step(self, swings: Sequence[Swing], now_s: float) -> int:
@@ -77,7 +84,7 @@ class Teller:
         self._given = {alert: said for alert, said in self._given.items() if alert in firing}
         given = 0
         for alert in firing:
-            swing = _of(swings, alert)
+            swing = _of(swings, alert, self._clock.at(alert.since_s))
             if swing is None or now_s - alert.since_s > JOIN_S:
                 continue
             said = annotations(swing, self._brands.title(swing.brand))
@@ -88,11 +95,13 @@ class Teller:
         return given
 
 
-def _of(swings: Sequence[Swing], alert: Alert) -> Swing | None:
-    """The swing that an alert is about: the last to begin, and one that goes on before one that is over."""
+def _of(swings: Sequence[Swing], alert: Alert, since_ms: int) -> Swing | None:
+    """The swing that an alert is about: the last to begin, and one that goes on before one that is over (an alert holds
+    on for minutes). `since_ms`: when the alert began, in event time."""
+    is_copies = alert.name == "DenyutCoordinatedTalk"
     fits = [swing for swing in swings if swing.series == "mood" and swing.brand == alert.brand
-            and (swing.authenticity == "coordinated") == (alert.name == "DenyutCoordinatedTalk")
-            and (swing.direction == "down" or alert.name == "DenyutCoordinatedTalk")]
+            and (swing.authenticity == "coordinated") == is_copies and (swing.direction == "down" or is_copies)
+            and (swing.is_open or swing.at_ms >= since_ms - STALE_MS)]
     return max(fits, key=lambda swing: (swing.is_open, swing.onset_ms), default=None)
 
 
@@ -111,38 +120,76 @@ def annotations(swing: Swing, title: str) -> dict[str, str]:
 
 
 class Alertmanager:
-    """Alertmanager's own interface, version 2."""
+    """Alertmanager's own interface, version 2, of all that share the work."""
 
-    def __init__(self, address: str) -> None:
-        self._alerts = f"{address}/api/v2/alerts"
+    def __init__(self, sites: Sequence[str]) -> None:
+        self._sites = sites
 
     def firing(self) -> list[Alert]:
-        """What fires now; of what is silenced or inhibited nobody hears, so it needs no reasons."""
+        """What fires now, by the first that answers; of what is silenced or inhibited nobody hears."""
         asked = urlencode({"active": "true", "silenced": "false", "inhibited": "false",
                            "filter": f'alertname=~"{"|".join(ABOUT)}"'})
-        found = self._ask(f"{self._alerts}?{asked}")
-        try:
-            return [_alert(one) for one in found if one["labels"].get("brand")]
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise OSError(f"{self._alerts} gave no list of alerts ({type(error).__name__})") from None
+        failed: list[OSError] = []
+        for site in self._all():
+            try:
+                found = site.ask(f"/api/v2/alerts?{asked}")
+                return [_alert(one) for one in found if one["labels"].get("brand")]
+            except (TypeError, KeyError, ValueError, AttributeError) as error:
+                failed.append(OSError(f"{site.address} gave no list of alerts ({type(error).__name__})"))
+            except OSError as error:
+                failed.append(error)
+        raise failed[0]
 
     def put(self, about: Alert, said: Mapping[str, str]) -> None:
-        """Posts them: the same labels are the same alert, whose words are changed."""
-        self._ask(self._alerts, [_wire(about, said)])
+        """Posts them to each: the same labels are the same alert, whose words are changed. One must take them."""
+        failed: list[OSError] = []
+        sites = self._all()
+        for site in sites:
+            try:
+                site.ask("/api/v2/alerts", [_wire(about, said)])
+            except OSError as error:
+                failed.append(error)
+                log.warning("Alertmanager was not told: %s", error)
+        if len(failed) == len(sites):
+            raise failed[0]
 
-    def _ask(self, url: str, body: object | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
+    def _all(self) -> "list[_Site]":
+        return [site for address in self._sites for site in _Site.all(address)]
+
+
+class _Site(NamedTuple):
+    """One Alertmanager: the address that was given, and the one to ask; they differ where a name stands for many."""
+
+    address: str
+    host: str
+    asked: str
+
+    @classmethod
+    def all(cls, address: str) -> list["_Site"]:
+        """One for every address that a name stands for. Over TLS only the name itself, as on its certificate."""
+        parts = urlsplit(address)
+        assert parts.hostname is not None
+        if parts.scheme == "https":
+            return [cls(address, parts.netloc, address)]
+        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+        hosts = dict.fromkeys(f"[{at[4][0]}]" if at[0] == socket.AF_INET6 else str(at[4][0]) for at in found)
+        return [cls(address, parts.netloc, f"http://{host}:{parts.port or 80}{parts.path}") for host in hosts]
+
+    def ask(self, path: str, body: object | None = None) -> Any:
+        """What it answers; it is given `body` where there is one. Raises OSError."""
         request = urllib.request.Request(  # noqa: S310  # the setting allows http and https only
-            url, data, {"Content-Type": "application/json"})
+            f"{self.asked}{path}", None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Host": self.host})
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
                 said = answer.read()
             return json.loads(said) if said else None
         except urllib.error.HTTPError as error:
-            raise OSError(f"{url.partition('?')[0]} answered {error.code}") from None
+            raise OSError(f"{self.address} answered {error.code}") from None
+        except urllib.error.URLError as error:
+            raise OSError(f"{self.address} is away ({error.reason})") from None
         except (http.client.HTTPException, ValueError) as error:
-            raise OSError(f"{url.partition('?')[0]} does not answer as Alertmanager does ({type(error).__name__})"
-                          ) from None
+            raise OSError(f"{self.address} does not answer as Alertmanager does ({type(error).__name__})") from None
 
 
 def _alert(said: Mapping[str, Any]) -> Alert:
@@ -169,9 +216,9 @@ def run(settings: Settings) -> int:
     """Tells until it is told to stop. Raises `BadSetting` without an Alertmanager to tell."""
     if not settings.alertmanager:
         raise BadSetting("DENYUT_ALERTMANAGER is empty: expected where Alertmanager is, such as http://localhost:9093")
-    with (interruptible() as stop, Told(settings) as told,
-          telling(settings.alertmanager, settings.http, settings.read_brands(), told) as failed):
+    with interruptible() as stop, Told(settings) as told, telling(settings, settings.http, told) as failed:
         while not stop and not failed:
+            told.news()  # nobody else asks for it here, and it would grow
             time.sleep(0.1)
     for error in failed:
         raise error
@@ -179,32 +226,48 @@ def run(settings: Settings) -> int:
 
 
 @contextmanager
-def telling(alertmanager: str, http: str, brands: Brands, told: Told) -> Iterator[list[Exception]]:
+def telling(settings: Settings, page: str, told: Told) -> Iterator[list[Exception]]:
     """Tells from a thread of its own, with a page of its own, within a `with`. The list is what ended it, if it did."""
     health = Health("swings", "alertmanager", stale_s=float("inf"))  # alive also while one of them is away
     metrics, over, failed = Metrics(), threading.Event(), list[Exception]()
     metrics.build(release(), "", "tell")
-    teller = Teller(Alertmanager(alertmanager), brands)
+    teller = Teller(Alertmanager(settings.alertmanager), settings.read_brands(), Clock(settings.clock))
 
     def work() -> None:
         try:
             while not over.is_set():
-                look(teller, told.latest(), metrics, health)
+                look(teller, told, metrics, health)
                 over.wait(LOOK_S)
         except Exception as error:  # told to whoever waits: this thread has nobody to tell
             failed.append(error)
 
-    with Pages(http, metrics.registry, health) as pages:
+    thread = threading.Thread(target=work, name="tell", daemon=True)
+    with Pages(page, metrics.registry, health) as pages:
         log.info("pages at %s", pages.url)
-        thread = threading.Thread(target=work, name="tell", daemon=True)
         thread.start()
-        yield failed
-        over.set()
-        thread.join(PATIENCE_S)
+        try:
+            yield failed
+        finally:
+            over.set()
+            thread.join(PATIENCE_S)
 
 
-def look(teller: Teller, swings: Sequence[Swing], metrics: Metrics, health: Health) -> None:
-    """Tells once. An Alertmanager that does not answer is asked again next time."""
+class Swings(Protocol):
+    """What is known of swings."""
+
+    def catch_up(self, timeout_s: float) -> bool:
+        """Waits until all that was told has been read; half of it may have an old swing still open."""
+
+    def latest(self) -> Sequence[Swing]:
+        """Every incident as it stands."""
+
+
+def look(teller: Teller, told: Swings, metrics: Metrics, health: Health) -> None:
+    """Tells once. An Alertmanager that does not answer is asked again next time, and so is a topic half read."""
+    if not told.catch_up(PATIENCE_S):
+        health.unmet("swings", "not read to the end yet")
+        return
+    swings = told.latest()
     health.met("swings")
     try:
         teller.step(swings, time.time())

@@ -1,5 +1,6 @@
 """A public on the air: everything once, in order, none before its time, and no tick that says too much."""
 
+import time
 from typing import NamedTuple
 
 from streams.air import air
@@ -31,8 +32,24 @@ def test_a_tick_never_says_more_than_has_been_sent() -> None:
     out = aired(*range(0, 60_000, 1_500), most=60_000)
     for place, (kind, at_ms, _) in enumerate(out):
         if kind == "tick":
-            assert all(later > at_ms for what, later, _ in out[place:] if what == "sent")
+            assert all(later >= at_ms for what, later, _ in out[place:] if what == "sent")
     assert sum(kind == "tick" for kind, _, _ in out) >= 3
+
+
+def test_time_goes_on_where_sending_lags_behind() -> None:
+    """A feed that is slower than its public still ticks, and tells of no later time than it has sent."""
+    clock = Clock.public(0, 240.0)
+    out: list[tuple[str, int]] = []
+
+    def send(one: At) -> None:
+        out.append(("sent", one.at_ms))
+        time.sleep(0.03)  # 7,200 ms of the public's; the next one is due after 1,000
+
+    air([At(ms) for ms in range(0, 30_000, 1000)], clock, send, lambda ms: out.append(("tick", ms)), lambda: False)
+    ticks = [(place, ms) for place, (what, ms) in enumerate(out) if what == "tick"]
+    assert len(ticks) >= 5
+    assert all(later >= ms for place, ms in ticks for what, later in out[place:] if what == "sent")
+    assert ticks[-1][1] < clock.now_ms() - 10_000
 
 
 def test_it_ends_when_it_is_over() -> None:

@@ -11,18 +11,21 @@ from typing import Any
 import pytest
 import yaml
 
+from streams.clock import Clock
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
 from streams.heart.incident import Cause, Copies, Step, Swing, Term
 from streams.metrics import Metrics
 from streams.serve import Health
 from streams.settings import Settings
-from streams.tell import JOIN_S, LOOK_S, Alert, Alertmanager, Teller, annotations, look, run
+from streams.tell import JOIN_S, LOOK_S, STALE_MS, Alert, Alertmanager, Teller, annotations, look, run
 from tests.test_swings_edge import swing
 
 NOW_S = 1_795_586_400.0
 DOWN = Alert("DenyutMoodDown", "quovira", NOW_S)
 BRANDS: Brands = Settings().read_brands()
+CLOCK = Clock()
+NOW_MS = int(NOW_S * 1000)
 
 
 class Door:
@@ -39,6 +42,19 @@ class Door:
         self.given.append((about, said))
 
 
+class Told:
+    """A topic of swings that has been read, or not yet."""
+
+    def __init__(self, *swings: Swing, is_read: bool = True) -> None:
+        self.swings, self.is_read = swings, is_read
+
+    def catch_up(self, timeout_s: float) -> bool:
+        return self.is_read and timeout_s > 0
+
+    def latest(self) -> tuple[Swing, ...]:
+        return self.swings
+
+
 def known(**other: Any) -> Swing:
     """A swing of Quovira, explained."""
     said: dict[str, Any] = {"votes": 412, "chance_weeks": 78.0, "authenticity": "organic", "now": -0.55, "usual": 0.18,
@@ -50,7 +66,7 @@ def known(**other: Any) -> Swing:
 def test_an_alert_gets_the_reasons_of_its_swing() -> None:
     """The companion names the alert, its brand, the terms and who speaks."""
     door = Door(DOWN)
-    assert Teller(door, BRANDS).step([known()], NOW_S + 2) == 1
+    assert Teller(door, BRANDS, CLOCK).step([known()], NOW_S + 2) == 1
     [(about, said)] = door.given
     assert about == DOWN
     assert (said["title"], said["terms"], said["authenticity"]) == ("Quovira", "oatlira, susu", "organic")
@@ -60,7 +76,7 @@ def test_an_alert_gets_the_reasons_of_its_swing() -> None:
 def test_terms_that_are_read_later_are_given_too_and_nothing_twice() -> None:
     """The swing opens before its terms are known: the companion is given again with them, and then no more."""
     door = Door(DOWN)
-    teller = Teller(door, BRANDS)
+    teller = Teller(door, BRANDS, CLOCK)
     teller.step([known(terms=(), causes=())], NOW_S + 1)
     teller.step([known()], NOW_S + 4)
     teller.step([known()], NOW_S + 7)
@@ -70,8 +86,8 @@ def test_terms_that_are_read_later_are_given_too_and_nothing_twice() -> None:
 def test_reasons_that_come_after_the_message_are_not_given() -> None:
     """After the time that a group waits they would be in no message."""
     door = Door(DOWN)
-    assert Teller(door, BRANDS).step([known()], NOW_S + JOIN_S + 1) == 0
-    assert Teller(door, BRANDS).step([known()], NOW_S + JOIN_S) == 1
+    assert Teller(door, BRANDS, CLOCK).step([known()], NOW_S + JOIN_S + 1) == 0
+    assert Teller(door, BRANDS, CLOCK).step([known()], NOW_S + JOIN_S) == 1
 
 
 def test_the_time_to_give_them_is_less_than_a_group_waits() -> None:
@@ -85,7 +101,7 @@ def test_the_time_to_give_them_is_less_than_a_group_waits() -> None:
 def test_an_alert_that_fires_again_gets_its_reasons_again() -> None:
     """It began at another time, so it is another message."""
     door = Door(DOWN)
-    teller = Teller(door, BRANDS)
+    teller = Teller(door, BRANDS, CLOCK)
     teller.step([known()], NOW_S)
     door.alerts = []
     assert teller.step([known()], NOW_S + 300) == 0
@@ -99,26 +115,43 @@ def test_an_alert_that_fires_again_gets_its_reasons_again() -> None:
 def test_a_swing_of_another_kind_is_no_reason(other: dict[str, str]) -> None:
     """Another brand, the other direction, volume, or copies: none of them is what a fall of mood is about."""
     door = Door(DOWN)
-    assert Teller(door, BRANDS).step([known(**other)], NOW_S) == 0
+    assert Teller(door, BRANDS, CLOCK).step([known(**other)], NOW_S) == 0
 
 
 def test_copies_are_the_reason_of_the_alert_on_copies_in_either_direction() -> None:
     """DenyutCoordinatedTalk is about a swing that copies make, up or down."""
     door = Door(Alert("DenyutCoordinatedTalk", "quovira", NOW_S))
     copies = known(authenticity="coordinated", direction="up", copies=Copies(0.31, 0.9))
-    Teller(door, BRANDS).step([known(), copies], NOW_S)
+    Teller(door, BRANDS, CLOCK).step([known(), copies], NOW_S)
     assert [said["authenticity"] for _, said in door.given] == ["coordinated (31% authentic)"]
 
 
 def test_a_swing_that_goes_on_comes_before_one_that_is_over() -> None:
     """The alert holds on for minutes after its swing; if another has opened by then, that is the one."""
     door = Door(DOWN)
-    over = known(state=Step.CLOSED, step=3, ended="over", onset_ms=9_000_000, votes=1)
-    Teller(door, BRANDS).step([known(onset_ms=60_000), over], NOW_S)
+    over = known(state=Step.CLOSED, step=3, ended="over", onset_ms=NOW_MS - 1_000, at_ms=NOW_MS - 60_000, votes=1)
+    Teller(door, BRANDS, CLOCK).step([known(onset_ms=NOW_MS - 900_000), over], NOW_S)
     assert door.given[0][1]["grounds"].startswith("412 votes")
     alone = Door(DOWN)
-    Teller(alone, BRANDS).step([over], NOW_S)
+    Teller(alone, BRANDS, CLOCK).step([over], NOW_S)
     assert alone.given[0][1]["grounds"].startswith("1 votes")
+
+
+def test_a_swing_that_was_over_long_before_is_not_what_an_alert_is_about() -> None:
+    """Last month's words in today's message would be worse than none, whatever clock the posts live on."""
+    old = known(state=Step.CLOSED, step=3, ended="over", at_ms=NOW_MS - STALE_MS - 1)
+    assert Teller(Door(DOWN), BRANDS, CLOCK).step([old], NOW_S) == 0
+    assert Teller(Door(DOWN), BRANDS, CLOCK).step([known(state=Step.CLOSED, at_ms=NOW_MS - STALE_MS)], NOW_S) == 1
+    public = Clock(f"1577836800000@{NOW_MS}x240")
+    of_then = known(state=Step.CLOSED, at_ms=1_577_836_800_000 - 60_000)
+    assert Teller(Door(DOWN), BRANDS, public).step([of_then], NOW_S) == 1
+
+
+def test_a_topic_that_is_half_read_gives_no_reasons() -> None:
+    """In it a swing of last month may still look open; and who waits is told what is missing."""
+    metrics, health, door = Metrics(), Health("swings", "alertmanager"), Door(DOWN)
+    look(Teller(door, BRANDS, CLOCK), Told(known(), is_read=False), metrics, health)
+    assert (door.given, health.missing()["swings"]) == ([], "not read to the end yet")
 
 
 def test_what_is_told_holds_no_key_of_a_post() -> None:
@@ -164,7 +197,7 @@ def test_an_alertmanager_that_talks_nonsense_is_asked_again_later(status: int, b
     """Whatever it answers, it is counted, said on /readyz, and does not end the process."""
     metrics, health = Metrics(), Health("alertmanager")
     with server(status, body) as (url, _):
-        look(Teller(Alertmanager(url), BRANDS), [known()], metrics, health)
+        look(Teller(Alertmanager([url]), BRANDS, CLOCK), Told(known()), metrics, health)
     assert metrics.registry.get_sample_value("denyut_tellings_total", {"outcome": "failed"}) == 1
     assert "alertmanager" in health.missing()
 
@@ -173,9 +206,9 @@ def test_an_alertmanager_that_is_away_is_asked_again_later() -> None:
     """Nobody listens at its port."""
     metrics, health = Metrics(), Health("alertmanager")
     with server(200, b"[]") as (url, _):
-        look(Teller(Alertmanager(url), BRANDS), [], metrics, health)
+        look(Teller(Alertmanager([url]), BRANDS, CLOCK), Told(), metrics, health)
         assert health.ready
-    look(Teller(Alertmanager(url), BRANDS), [], metrics, health)
+    look(Teller(Alertmanager([url]), BRANDS, CLOCK), Told(), metrics, health)
     assert not health.ready
 
 
@@ -184,7 +217,7 @@ def test_what_is_posted_is_an_alert_beside_the_other() -> None:
     fires = [{"labels": {"alertname": "DenyutMoodDown", "brand": "quovira", "cluster": "jakarta"},
               "startsAt": "2026-11-25T06:00:00.000Z"}]
     with server(200, json.dumps(fires).encode()) as (url, asked):
-        door = Alertmanager(url)
+        door = Alertmanager([url])
         [alert] = door.firing()
         assert alert == Alert("DenyutMoodDown", "quovira", 1_795_586_400.0, "jakarta")
         door.put(alert, {"terms": "susu", "cause": ""})
@@ -198,13 +231,26 @@ def test_what_is_posted_is_an_alert_beside_the_other() -> None:
     }
 
 
+def test_every_alertmanager_hears_of_it_and_one_that_is_away_does_not_matter() -> None:
+    """Those that share the work must know the same; of a name that stands for many, each is asked."""
+    with server(200, b"") as (gone, _):
+        pass
+    with server(200, b"[]") as (one, first), server(200, b"[]") as (other, second):
+        door = Alertmanager([gone, one.replace("127.0.0.1", "localhost"), other])
+        assert door.firing() == []
+        door.put(DOWN, {"terms": "susu"})
+    assert [len(first), len(second)] == [2, 1]
+    with pytest.raises(OSError, match=gone):
+        Alertmanager([gone]).put(DOWN, {})
+
+
 def test_without_an_alertmanager_the_start_stops_and_names_the_setting() -> None:
     """`denyut tell` with nobody to tell is a mistake."""
     with pytest.raises(BadSetting, match="DENYUT_ALERTMANAGER is empty"):
         run(Settings())
 
 
-@pytest.mark.parametrize("said", ["localhost:9093", "ftp://host", "http://", "http://host:9093?x=1", "http://anna:pw@host"])
+@pytest.mark.parametrize("said", ["localhost:9093", "ftp://host", "http://", "http://host:9093?x=1", "http://a:1,b:2", "http://anna:pw@host"])
 def test_an_address_that_cannot_be_is_refused(said: str) -> None:
     """Only http and https, and no login in an address."""
     with pytest.raises(BadSetting, match="DENYUT_ALERTMANAGER"):

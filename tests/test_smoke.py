@@ -1,0 +1,114 @@
+"""deploy/smoke.sh against stand-ins that speak as Grafana and kubectl do: it notices what is not there."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+SMOKE = Path(__file__).parents[1] / "deploy" / "smoke.sh"
+BOARDS = SMOKE.parent / "grafana" / "dashboards"
+KUBECTL = """#!/bin/sh
+shift 2
+case "$*" in
+  "get deployments,statefulsets"*) [ -n "$NOTHING" ] || echo deployment.apps/denyut-score ;;
+  "rollout status"*) [ -z "$UNREADY" ] ;;
+  "get pods"*) echo pod/denyut-score-0 ;;
+  exec*) shift 5; case "$*" in *"$DUMB"*) [ -z "$DUMB" ] ;; esac ;;
+esac
+"""
+
+
+@contextmanager
+def grafana(**missing: str) -> Iterator[tuple[str, list[str]]]:
+    """Something with the boards and a data source; it lacks, refuses or finds nothing for what is named."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            if missing.get("lacks", "\0") in url.path:
+                self._say(404, {})
+            elif "/dashboards/uid/" in url.path:
+                self._say(200, {"dashboard": json.loads((BOARDS / f"{url.path.rpartition('/')[2]}.json").read_text())})
+            elif url.path.endswith("/query"):
+                [expr] = parse_qs(url.query)["query"]
+                asked.append(expr)
+                found = [] if expr == missing.get("finds_nothing_for") else [{"metric": {}, "value": [0, "1"]}]
+                self._say(400 if missing.get("refuses", "\0") in expr else 200, {"data": {"result": found}})
+            else:
+                self._say(200, {})
+
+        def _say(self, status: int, said: object) -> None:
+            body = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """No line for a request."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{httpd.server_port}", asked
+        finally:
+            httpd.shutdown()
+
+
+def smoke(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The script, run."""
+    return subprocess.run([SMOKE, *words], env={**os.environ, **environ}, capture_output=True, text=True, timeout=120,
+                          check=False)
+
+
+def test_every_expression_of_every_board_is_asked() -> None:
+    """With its variables put in, so that Prometheus would understand it."""
+    with grafana() as (url, asked):
+        done = smoke("grafana", url)
+    assert (done.returncode, done.stderr) == (0, "")
+    wanted = sum(path.read_text().count('"expr":') for path in BOARDS.glob("*.json"))
+    assert len(asked) == wanted + 3
+    assert not [expr for expr in asked if "$" in expr]
+
+
+@pytest.mark.parametrize(("missing", "says"), [
+    ({"lacks": "/api/health"}, "does not answer"), ({"lacks": "/datasources/uid/"}, "no data source"),
+    ({"lacks": "denyut-brand"}, "no board denyut-brands"), ({"refuses": "denyut_mood_lower"}, "refused: "),
+    ({"finds_nothing_for": "count(denyut_mood)"}, "denyut_mood is empty"),
+], ids=str)
+def test_what_grafana_lacks_is_named(missing: dict[str, str], says: str) -> None:
+    """One line, and an exit code that is not 0."""
+    with grafana(**missing) as (url, _):
+        done = smoke("grafana", url)
+    assert done.returncode == 1
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(("environ", "code", "says"), [
+    ({}, 0, "every pod serves its pages"), ({"NOTHING": "1"}, 1, "no release denyut in listening"),
+    ({"UNREADY": "1"}, 1, "deployment.apps/denyut-score is not ready"),
+    ({"DUMB": "readyz"}, 1, "denyut-score-0: /readyz"),
+], ids=str)
+def test_what_a_cluster_lacks_is_named(environ: dict[str, str], code: int, says: str, tmp_path: Path) -> None:
+    """A workload that is not ready, a pod whose page does not answer, a release that is not there."""
+    (tmp_path / "kubectl").write_text(KUBECTL)
+    (tmp_path / "kubectl").chmod(0o755)
+    done = smoke("cluster", "listening", PATH=f"{tmp_path}:{os.environ['PATH']}", **environ)
+    assert done.returncode == code
+    assert says in done.stdout + done.stderr
+
+
+def test_without_words_it_says_how_it_is_called() -> None:
+    """Exit code 2, as of every command here."""
+    done = smoke()
+    assert done.returncode == 2
+    assert "smoke.sh grafana URL" in done.stderr
