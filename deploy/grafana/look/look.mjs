@@ -18,6 +18,7 @@ const USAGE = `look.sh BOARD.json PROMETHEUS_URL OUT.png [options]
   --open               collapsed rows are drawn open
   --theme dark|light   (dark)
   --width PIXELS       (1600)
+  --scrape SECONDS     how often that Prometheus scrapes, as a data source says (15)
   --limit KB           a picture is not larger than this (195)`;
 
 const { values: given, positionals } = parseArgs({
@@ -27,7 +28,7 @@ const { values: given, positionals } = parseArgs({
     row: { type: 'string', multiple: true, default: [] }, only: { type: 'string', multiple: true, default: [] },
     open: { type: 'boolean', default: false },
     theme: { type: 'string', default: 'dark' }, width: { type: 'string', default: '1600' },
-    limit: { type: 'string', default: '195' },
+    scrape: { type: 'string', default: '15' }, limit: { type: 'string', default: '195' },
   },
 });
 if (positionals.length !== 3) {
@@ -61,7 +62,7 @@ function order(board) {
 async function bundle() {
   const made = await build({
     entryPoints: [join(here, 'src/page.tsx')], bundle: true, write: false, format: 'esm', outdir: '/made',
-    jsx: 'automatic', logLevel: 'error', define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis' },
+    jsx: 'automatic', logLevel: 'error', define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis', SCRAPE_S: String(Number(given.scrape)) },
     loader: { '.svg': 'dataurl', '.png': 'dataurl', '.woff': 'dataurl', '.woff2': 'dataurl', '.ttf': 'dataurl', '.eot': 'dataurl', '.gif': 'dataurl' },
   });
   const of = (kind) => made.outputFiles.filter((file) => extname(file.path) === kind).map((file) => file.text).join('\n');

@@ -1,7 +1,8 @@
 // Asks a Prometheus, and makes its answers data frames as Grafana's data source does.
 import { DataFrame, Field, FieldType, rangeUtil } from '@grafana/data';
 
-const SCRAPE_MS = 15_000;
+declare const SCRAPE_S: number;
+const SCRAPE_MS = SCRAPE_S * 1000;
 
 interface Series {
   metric: Record<string, string>;
