@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from streams.cli import main
-from streams.settings import PREFIX, Settings
+from streams.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy" / "compose"
@@ -207,13 +207,6 @@ def test_every_command_is_a_verb_of_the_program(stack: Stack) -> None:
             verb = found  # type: ignore[assignment]
         options = {one for parameter in verb.params for one in parameter.opts}
         assert set(args) <= options, name
-
-
-def test_every_name_of_ours_in_the_folder_is_a_setting() -> None:
-    """Comments and examples included."""
-    known = {row.name for row in Settings().rows()}
-    for path in (COMPOSE, FOLDER / ".env.example"):
-        assert set() == set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", path.read_text())) - known
 
 
 def test_what_is_asked_for_in_env_is_in_its_example() -> None:

@@ -140,11 +140,6 @@ def test_hadolint_s_configuration_still_looks(old: str, new: str, rule: str) -> 
     assert rule in hadolint(text.replace(old, new, 1))
 
 
-def test_the_absence_of_a_health_check_has_its_reason() -> None:
-    """Whoever looks for HEALTHCHECK finds why there is none."""
-    assert "# No HEALTHCHECK: " in DOCKERFILE.read_text()
-
-
 def test_what_is_copied_exists_and_is_let_through() -> None:
     """The builder is given exactly what the Dockerfile copies: every other file of the tree stays here."""
     copied = {source for step in steps(DOCKERFILE.read_text()) if step.word == "COPY" and "--from=" not in step.said

@@ -3,14 +3,14 @@
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from tests.loopback import serving
 
 SMOKE = Path(__file__).parents[1] / "deploy" / "smoke.sh"
 BOARDS = SMOKE.parent / "grafana" / "dashboards"
@@ -30,38 +30,22 @@ def grafana(**missing: str) -> Iterator[tuple[str, list[str]]]:
     """Something with the boards and a data source; it lacks, refuses or finds nothing for what is named."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            if missing.get("lacks", "\0") in url.path:
-                self._say(404, {})
-            elif "/dashboards/uid/" in url.path:
-                self._say(200, {"dashboard": json.loads((BOARDS / f"{url.path.rpartition('/')[2]}.json").read_text())})
-            elif url.path.endswith("/query"):
-                [expr] = parse_qs(url.query)["query"]
-                asked.append(expr)
-                found = [] if expr == missing.get("finds_nothing_for") else [{"metric": {}, "value": [0, "1"]}]
-                self._say(400 if missing.get("refuses", "\0") in expr else 200, {"data": {"result": found}})
-            else:
-                self._say(200, {})
+    def answer(path: str, _: bytes) -> tuple[int, bytes]:
+        url = urlsplit(path)
+        if missing.get("lacks", "\0") in url.path:
+            return 404, b""
+        if "/dashboards/uid/" in url.path:
+            board = json.loads((BOARDS / f"{url.path.rpartition('/')[2]}.json").read_text())
+            return 200, json.dumps({"dashboard": board}).encode()
+        if not url.path.endswith("/query"):
+            return 200, b"{}"
+        [expr] = parse_qs(url.query)["query"]
+        asked.append(expr)
+        found = [] if expr == missing.get("finds_nothing_for") else [{"metric": {}, "value": [0, "1"]}]
+        return 400 if missing.get("refuses", "\0") in expr else 200, json.dumps({"data": {"result": found}}).encode()
 
-        def _say(self, status: int, said: object) -> None:
-            body = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """No line for a request."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{httpd.server_port}", asked
-        finally:
-            httpd.shutdown()
+    with serving(answer) as url:
+        yield url, asked
 
 
 def smoke(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:

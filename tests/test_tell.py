@@ -1,10 +1,8 @@
 """Alertmanager gets the reasons of what it fires: in time, while it fires, and nothing else."""
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from streams.metrics import Metrics
 from streams.serve import Health
 from streams.settings import Settings
 from streams.tell import JOIN_S, LOOK_S, STALE_MS, Alert, Alertmanager, Teller, annotations, look, run
+from tests.loopback import serving
 from tests.test_swings_edge import swing
 
 NOW_S = 1_795_586_400.0
@@ -167,26 +166,12 @@ def server(status: int, body: bytes) -> Iterator[tuple[str, list[tuple[str, byte
     """Something that answers so, and what it was asked."""
     asked: list[tuple[str, bytes]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append((self.path, self.rfile.read(int(self.headers.get("Content-Length") or 0))))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str, said: bytes) -> tuple[int, bytes]:
+        asked.append((path, said))
+        return status, body
 
-        do_POST = do_GET  # noqa: N815 - the names that http.server asks for
-
-        def log_message(self, format: str, *args: object) -> None:
-            """No line for a request."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{httpd.server_port}", asked
-        finally:
-            httpd.shutdown()
+    with serving(answer) as url:
+        yield url, asked
 
 
 @pytest.mark.parametrize(("status", "body"), [
