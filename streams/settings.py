@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):(\d{1,5})\Z")
 # Kubernetes tells every pod where every service of its namespace is, in variables named after the service.
 _KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)\Z")
-_SITE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(:\d{1,5})?(/[^\s?#]*)?\Z")
+_SITE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?(/[^\s?#]*)?\Z")
 _LOGIN = re.compile(r"(?<![\w.-])([^\s:/@,]+):[^\s/@,]+@")
 
 Reader = Callable[[str], Any]
@@ -89,7 +89,8 @@ def _clock(said: str) -> str:
 
 def _sites(said: str) -> tuple[str, ...]:
     sites = tuple(site.strip().rstrip("/") for site in said.split(",")) if said else ()
-    if not all(_SITE.match(site) for site in sites):
+    found = [_SITE.match(site) for site in sites]
+    if not all(one and int(one[2] or 80) <= 65_535 for one in found):
         raise ValueError("http://host:port, or https; more of them with commas between")
     return sites
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import click
 
@@ -256,6 +257,14 @@ def walls(render: Render) -> Iterator[str]:
         ports = {port["port"] for way in ways for port in way.get("ports", [])}
         if not all(way.get("ports") for way in ways) or ports != {53} | _ports(one, render.values):
             yield f"{one.component}: egress to {ports}"
+        blocks = {(peer["ipBlock"]["cidr"], port["port"]) for way in ways for port in way.get("ports", [])
+                  for peer in way.get("to", []) if "ipBlock" in peer}
+        if not {(way["cidr"], way["port"]) for way in _egress(one, render.values)} <= blocks:
+            yield f"{one.component}: no way to {blocks}"
+        labels = render.values["networkPolicy"]["monitoring"]["namespaceLabels"]
+        if one.component == "tell" and [{"namespaceSelector": {"matchLabels": labels}}] not in [
+                way.get("to") for way in ways]:
+            yield "tell: not every Alertmanager"
 
 
 def monitors(render: Render) -> Iterator[str]:
@@ -345,8 +354,12 @@ def _ports(one: Workload, values: Mapping[str, Any]) -> set[int]:
     """Where its task asks it to go."""
     ports = {int(broker.rpartition(":")[2]) for broker in values["kafka"]["brokers"].split(",")}
     if one.component == "tell":
-        ports.add(int(values["tell"]["alertmanager"].rstrip("/").rpartition(":")[2]))
-    for feed in values["feeds"]:
-        if one.component == "feed" and one.labels.get("denyut/feed") == feed["name"]:
-            ports |= {way["port"] for way in feed.get("egress", [])}
-    return ports
+        sites = [urlsplit(site.strip()) for site in values["tell"]["alertmanager"].split(",")]
+        ports |= {site.port or {"http": 80, "https": 443}[site.scheme] for site in sites}
+    return ports | {way["port"] for way in _egress(one, values)}
+
+
+def _egress(one: Workload, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Where else, by the values."""
+    asked = {"tell": {"": values["tell"]}, "feed": {feed["name"]: feed for feed in values["feeds"]}}
+    return list(asked.get(one.component, {}).get(one.labels.get("denyut/feed", ""), {}).get("egress", []))

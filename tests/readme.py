@@ -52,7 +52,7 @@ def message() -> str:
 
 def _alerts() -> dict[str, tuple[str, str]]:
     """Alert -> team, severity; in the order of the rules."""
-    rules = [rule for name in ("brands", "pipeline", "slo", "meta")
+    rules = [rule for name in ("brands", "pipeline", "slo", "meta", "own")
              for group in yaml.safe_load((RULES / f"{name}.rules.yml").read_text())["groups"]
              for rule in group["rules"]]
     return {rule["alert"]: (rule["labels"]["team"], rule["labels"]["severity"]) for rule in rules if "alert" in rule}

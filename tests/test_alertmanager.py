@@ -421,6 +421,37 @@ def test_at_night_tickets_wait_and_the_rest_does_not(suite: str, tmp_path: Path)
     assert [] == sinks.tickets.messages
 
 
+@pytest.mark.parametrize("suite", SUITES)
+def test_what_ends_while_muted_is_never_told_and_what_is_held_is(suite: str, tmp_path: Path) -> None:
+    """Alertmanager drops a muted end, still takes the alert for told, and keeps the next one back. So rules hold an
+    alert until it is muted no longer: then its end is told, and the next beginning too."""
+    #  kopi, not held   [ down    )              [ down
+    #  teh, held        [ down              )    [ down
+    #  mute                  [       )
+    with Sinks.all_open() as sinks:
+        config = loopback_config(tmp_path, sinks, group_wait="300ms", group_interval="1s")
+        with Alertmanager(suite, config, tmp_path / "run") as running:
+            kopi, teh = mood_down("kopi"), mood_down("teh")
+            outage = engineers("DenyutPipelineDown", "critical", mutes="brands", worker="pulse")
+            running.push(kopi, teh)
+            sinks.marketing.wait(2)
+            running.push(outage)
+            sinks.pager.wait(1)
+            running.push({**kopi, "endsAt": now()})
+            time.sleep(2.5)  # its group's interval passes while it is muted
+            running.push({**outage, "endsAt": now()})
+            sinks.pager.wait(2)
+            running.push({**teh, "endsAt": now()})
+            sinks.marketing.wait(3)
+            running.push(mood_down("kopi"), mood_down("teh"))
+            sinks.marketing.wait(4)
+            time.sleep(1.5)
+    told = sorted(title(message) for message in sinks.marketing.messages)
+    assert ["Kopi: mood has turned down"] == [said for said in told if said.startswith("Kopi")]
+    assert ["Teh: mood has turned down", "Teh: mood has turned down", "Teh: mood is no longer down"] == [
+        said for said in told if said.startswith("Teh")]
+
+
 MUTES = '[mutes="brands"]\n    target_matchers: [team="marketing"]\n    equal: [cluster]'
 
 

@@ -2,9 +2,11 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from math import prod
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from typing import Any, NamedTuple
@@ -13,6 +15,10 @@ import pytest
 from helm_python import HelmError
 
 from streams.heart.brands import Brands
+from streams.heart.errors import BadSetting
+from streams.heart.frame import LABELS
+from streams.heart.window import WINDOWS
+from streams.metrics import PARTS, TABLE
 from streams.settings import Settings
 from streams.topics import TOPICS
 from tests import helm, kube, policy
@@ -87,14 +93,63 @@ def test_the_copies_are_the_sources(copy: str, source: str, pattern: str) -> Non
 
 def test_rules_are_prometheus_own_but_for_their_links() -> None:
     """What the operator gets is what promtool has tested; links go where the values say."""
-    values = helm.values_of(CASES["example production"])
+    values = helm.values_of(CASES["monitoring"])
     for path in sorted((CHART / "files" / "rules").iterdir()):
-        rule = only(things_of("example production"), "PrometheusRule", f"-{path.name.removesuffix('.rules.yml')}")
-        text = path.read_text().replace("http://localhost:3000/", f"{values['links']['boards']}/")
+        rule = only(things_of("monitoring"), "PrometheusRule", f"-{path.name.removesuffix('.rules.yml')}")
+        text = path.read_text().replace("http://localhost:3000/", values["links"]["boards"])
         text = text.replace("https://denyut.example/runbooks/", f"{values['links']['runbooks']}/")
         assert helm.loaded(text) == [rule["spec"]]
         assert "localhost" not in json.dumps(rule)
         assert "denyut.example" not in json.dumps(rule)
+
+
+def test_rules_about_prometheus_itself_are_left_out_unless_asked_for() -> None:
+    """In a shared Prometheus they would speak for strangers: page our engineers for rules of other teams."""
+    own, all_of_them = "denyut-own", {f"denyut-{path.name.removesuffix('.rules.yml')}"
+                                      for path in (CHART / "files" / "rules").iterdir()}
+    found = {case: {thing["metadata"]["name"] for thing in things_of(case) if thing["kind"] == "PrometheusRule"}
+             for case in ("example production", "monitoring")}
+    assert {"example production": all_of_them - {own}, "monitoring": all_of_them} == found
+    shared = [thing for thing in things_of("example production") if thing["kind"] == "PrometheusRule"]
+    assert [] == re.findall(r"\b(?:prometheus|alertmanager)_\w+(?!\w|{[^}]*denyut)", " ".join(
+        rule["expr"] for thing in shared for group in thing["spec"]["groups"] for rule in group["rules"]))
+    assert own in all_of_them
+
+
+def test_the_data_source_is_the_one_that_boards_ask_for() -> None:
+    """As deploy/grafana provisions it, at an address of yours; not the default, of which a Grafana can have one."""
+    (ours,) = helm.loaded(only(things_of("monitoring"), "ConfigMap", "-datasource")["data"]["denyut-prometheus.yaml"])
+    (theirs,) = helm.loaded((DEPLOY / "grafana/provisioning/datasources/denyut.yaml").read_text())
+    url = helm.values_of(CASES["monitoring"])["boards"]["datasource"]["url"]
+    over = {"name": "Denyut", "url": url, "isDefault": False}
+    assert {**theirs, "datasources": [{**theirs["datasources"][0], **over}]} == ours
+    assert "1" == only(things_of("monitoring"), "ConfigMap", "-datasource")["metadata"]["labels"]["grafana_datasource"]
+    assert not [thing for thing in things_of("tell") if thing["kind"] == "ConfigMap"]
+
+
+def test_the_demo_shows_figures_by_itself() -> None:
+    """Topics are made, somebody posts, both workers run; it needs no operator, no secret and one broker."""
+    things = things_of("example demo")
+    assert {"apps/v1", "batch/v1", "v1", "networking.k8s.io/v1", "policy/v1"} == {one["apiVersion"] for one in things}
+    boxes = {thing["metadata"]["name"]: thing["spec"]["template"]["spec"]["containers"][0] for thing in things
+             if thing["kind"] in ("Deployment", "StatefulSet", "Job")}
+    assert {"denyut-topics": ["topics", "--create"], "denyut-feed-public": ["feed", "public"],
+            "denyut-score": ["work", "score"], "denyut-pulse": ["work", "pulse"]} == {
+                name: box["args"] for name, box in boxes.items()}
+    assert {"name": "DENYUT_REPLICATION", "value": "1"} in boxes["denyut-topics"]["env"]
+    assert not [thing for thing in things if "secret" in json.dumps(thing).lower()]
+
+
+def test_the_alertmanager_of_the_operator_finds_templates_and_secrets() -> None:
+    """The README's `sed` turns each path of alertmanager.yml into where the operator puts it."""
+    (said,) = re.findall(r"^(sed -e .+?) > alertmanager.yaml", (CHART / "README.md").read_text(), re.S | re.M)
+    text = subprocess.run(["sh", "-c", said], cwd=CHART.parents[1], check=True, capture_output=True, text=True).stdout
+    (before,), (after,) = helm.loaded((DEPLOY / "alertmanager" / "alertmanager.yml").read_text()), helm.loaded(text)
+    assert ["/etc/alertmanager/config/*.tmpl"] == after["templates"]
+    files = [re.findall(r"'\w+_file': '([^']+)'", repr(one)) for one in (before, after)]
+    assert [path.replace("/secrets/", "/secrets/denyut-messages/") for path in files[0]] == files[1]
+    listed = re.findall(r"^\| `([a-z-]+)`", (DEPLOY / "alertmanager/secrets.example/README.md").read_text(), re.M)
+    assert {f"/etc/alertmanager/secrets/denyut-messages/{name}" for name in listed} == set(files[1])
 
 
 def test_boards_are_grafanas_own() -> None:
@@ -206,6 +261,14 @@ def test_an_unknown_key_is_an_error(at: tuple[str, ...]) -> None:
     ({"settings": {"brokers": "a:1"}}, "brokers"),
     ({"image": {"digest": "0123"}}, "digest"),
     ({"tell": {"alertmanager": "alertmanager:9093"}}, "alertmanager"),
+    ({"tell": {"alertmanager": "http://a:9093,b:9093"}}, "alertmanager"),
+    ({"tell": {"egress": [{"cidr": "10.0.0.0/8"}]}}, "tell/egress/0"),
+    ({"podLabels": {"app.kubernetes.io/component": "a"}}, "podLabels"),
+    ({"podLabels": {"app.kubernetes.io/instance": "a"}}, "podLabels"),
+    ({"podLabels": {"denyut/feed": "a"}}, "podLabels"),
+    ({"podMonitor": {"labels": {"helm.sh/chart": "a"}}}, "podMonitor/labels"),
+    ({"prometheusRule": {"labels": {"app.kubernetes.io/name": "a"}}}, "prometheusRule/labels"),
+    ({"boards": {"labels": {"grafana_dashboard": "0"}}}, "boards/labels"),
     ({"sources": []}, "sources"),
     ({"tolerations": [{"keys": "a"}]}, "keys"),
 ])
@@ -213,6 +276,37 @@ def test_a_value_of_the_wrong_kind_is_an_error(over: Values, names: str) -> None
     """The schema says where."""
     with pytest.raises(HelmError, match=names):
         helm.render(merged(LEAST, over))
+
+
+@pytest.mark.parametrize(("said", "ports"), [
+    ("http://alertmanager:9093", {9093}), ("http://alertmanager", {80}), ("https://alertmanager/am/", {443}),
+    ("https://alertmanager:8443/am", {8443}), ("http://[::1]", {80}), ("http://[::1]:9093", {9093}),
+    ("http://a:9093 , https://b/c:1", {9093, 443}), ("http://a:09093", {9093}),
+])
+def test_an_address_that_the_program_takes_is_one_of_the_chart(said: str, ports: set[int]) -> None:
+    """Of Alertmanager; and a policy lets `denyut tell` go to its port, that of the scheme where none is said."""
+    assert Settings.read({"DENYUT_ALERTMANAGER": said}).alertmanager
+    values = merged(LEAST, {"tell": {**TELL, "alertmanager": said}})
+    wall = only(helm.things(helm.render(values)), "NetworkPolicy", "-tell")
+    assert ports | {53, 9092} == {port["port"] for way in wall["spec"]["egress"] for port in way["ports"]}
+
+
+@pytest.mark.parametrize("said", ["alertmanager:9093", "ftp://a:1", "http://anna:secret@a:1", "http://a:1?b", "http://a,"])
+def test_an_address_that_the_program_refuses_is_refused_by_the_chart(said: str) -> None:
+    """At the render, not when the pod starts."""
+    with pytest.raises(BadSetting):
+        Settings.read({"DENYUT_ALERTMANAGER": said})
+    with pytest.raises(HelmError, match="tell/alertmanager"):
+        helm.render(merged(LEAST, {"tell": {**TELL, "alertmanager": said}}))
+
+
+def test_a_scrape_may_hold_a_thousand_brands() -> None:
+    """One pulse worker may be all that is left: every series of each brand, of 12 sources, and those of the process."""
+    many = {"brand": 1, "window": len(WINDOWS), "direction": 2, "kind": len(PARTS), "sentiment": len(LABELS),
+            "source": 12}
+    brand = sum(prod(many[label] for label in row.labels) for row in TABLE if "brand" in row.labels)
+    assert f"1,000 brands x (83 + 4 x 12 sources) = {1000 * brand:,}" in (CHART / "values.yaml").read_text()
+    assert 1.5 * 1000 * brand < DEFAULTS["pulse"]["sampleLimit"]
 
 
 FEED = {"name": "a", "args": ["feed", "public"], "source": "demo"}
@@ -248,13 +342,23 @@ ILLEGAL: Mapping[tuple[str, str], Values] = {
     ("feeds", "secret.existingSecret"): {"feeds": [FEED]},
     ("feeds[0].source=demo", "sources=other"): {"feeds": [FEED], "sources": ["other"], "secret": SECRET},
     ("feeds[0].name", "feeds[1].name"): {"feeds": [FEED, FEED], "secret": SECRET},
+    ("feeds[0].args=feed file posts.csv", "feeds[0].name=a"):
+        {"feeds": [{**FEED, "args": ["feed", "file", "posts.csv"]}], "secret": SECRET},
+    ("feeds[0].args=feed public --for=60", "feeds[0].name=a"):
+        {"feeds": [{**FEED, "args": ["feed", "public", "--for=60"]}], "secret": SECRET},
+    ("feeds[0].args=feed public", "feeds[0].source=other"):
+        {"feeds": [{**FEED, "source": "other"}], "sources": ["demo", "other"], "secret": SECRET},
     ("tell.enabled", "tell.alertmanager"): {"tell": {"enabled": True}},
+    ("tell.egress", "tell.enabled"): {"tell": {"egress": [{"cidr": "10.0.0.0/8", "port": 443}]}},
     ("tell.alertmanager", "tell.enabled: it would"): {"tell": {"alertmanager": "http://alertmanager:9093"}},
     ("terminationGracePeriodSeconds=30", "stopSeconds=30"): {"stopSeconds": 30},
     ("prometheusRule.enabled", "links.boards"):
         {"prometheusRule": {"enabled": True}, "tell": TELL, "links": {"runbooks": "https://wiki.example"}},
     ("prometheusRule.enabled", "links.runbooks"):
         {"prometheusRule": {"enabled": True}, "tell": TELL, "links": {"boards": "https://grafana.example"}},
+    ("prometheusRule.enabled", "podMonitor.enabled"):
+        {"prometheusRule": {"enabled": True}, "tell": TELL, "links": LINKS},
+    ("prometheusRule.own", "prometheusRule.enabled"): {"prometheusRule": {"own": True}},
     ("prometheusRule.enabled", "tell.enabled"): {"prometheusRule": {"enabled": True}, "links": LINKS},
     ("podMonitor.enabled", "networkPolicy.monitoring.namespaceLabels"):
         {"podMonitor": {"enabled": True}, "networkPolicy": NOWHERE},
@@ -466,6 +570,9 @@ FAULTS = (
     Fault("networkpolicy.yaml", "- ports: [{port: 9100, protocol: TCP}]\n      from:", "- from:"),
     Fault("networkpolicy.yaml", "- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]\n", "- {}\n"),
     Fault("networkpolicy.yaml", '{{- if eq $component "tell" }}', '{{- if eq $component "told" }}'),
+    Fault("networkpolicy.yaml", 'include "denyut.site.port" (trim .)', '"9093"'),
+    Fault("networkpolicy.yaml", "{{- with $.Values.tell.egress }}", "{{- with list }}"),
+    Fault("networkpolicy.yaml", "cidr: {{ .cidr }}\n        {{- with", "cidr: 10.0.0.0/32\n        {{- with"),
     Fault("topics.yaml", "kind: NetworkPolicy", "kind: NetworkPolicies"),
     Fault("podmonitor.yaml", "replacement: denyut-{{ $component }}", "replacement: {{ $component }}"),
     Fault("podmonitor.yaml", "sampleLimit:", "samplesLimit:"),

@@ -29,7 +29,7 @@ TARGET = frozenset({"job", "instance"})  # what Prometheus itself says of every 
 # Series that other programs serve, with the labels that rules use of them.
 OTHERS = {
     "up": frozenset[str](),
-    "ALERTS": frozenset({"alertname"}),
+    "ALERTS": frozenset({"alertname", "alertstate", "brand", "mutes"}),
     # Every process of ours has these by the client library.
     "process_start_time_seconds": frozenset[str](),
     "process_cpu_seconds_total": frozenset[str](),
@@ -138,7 +138,8 @@ def test_an_alert_says_whom_what_where_and_what_to_do(alert: str) -> None:
 
 
 def test_only_the_detector_speaks_to_marketing() -> None:
-    """Two alerts are theirs; what mutes them is an engineer's, critical, and there before a brand's alert ends."""
+    """Two alerts are theirs; what mutes them is an engineer's, critical, there before a brand's alert ends, and stays
+    while workers read their state back."""
     assert ["DenyutCoordinatedTalk", "DenyutMoodDown"] == sorted(
         rule["alert"] for rule in rules() if rule.get("labels", {}).get("team") == "marketing")
     muting = [rule for rule in rules() if rule.get("labels", {}).get("mutes")]
@@ -146,6 +147,23 @@ def test_only_the_detector_speaks_to_marketing() -> None:
     (kept,) = {promql_parser.parse_duration(rule["keep_firing_for"]) for rule in rules()
                if rule.get("labels", {}).get("team") == "marketing"}
     assert [] == [rule["alert"] for rule in muting if promql_parser.parse_duration(rule["for"]) >= kept]
+    assert {"3m"} == {rule["keep_firing_for"] for rule in muting}
+
+
+def test_groups_are_named_as_ours() -> None:
+    """DenyutRuleFailures knows them by the name, and so tells them from a neighbour's."""
+    groups = [group["name"] for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+    assert [] == [name for name in groups if not name.startswith("denyut-")]
+    (counted,) = [rule["expr"] for rule in rules() if rule.get("alert") == "DenyutRuleFailures"]
+    assert '{rule_group=~".+;denyut-.+"}' in counted
+
+
+def test_what_watches_prometheus_and_alertmanager_can_be_left_out() -> None:
+    """Their series stand in own.rules.yml alone, but for that of our own rules."""
+    theirs = re.compile(r"\b(?:prometheus|alertmanager)_(?!rule_evaluation_failures)\w+")
+    found = {path.name for path in RULES for group in yaml.safe_load(path.read_text())["groups"]
+             for rule in group["rules"] if theirs.search(rule["expr"])}
+    assert {"own.rules.yml"} == found
 
 
 def test_every_page_has_an_alert_and_every_alert_a_page() -> None:

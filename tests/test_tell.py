@@ -235,7 +235,8 @@ def test_without_an_alertmanager_the_start_stops_and_names_the_setting() -> None
         run(Settings())
 
 
-@pytest.mark.parametrize("said", ["localhost:9093", "ftp://host", "http://", "http://host:9093?x=1", "http://a:1,b:2", "http://anna:pw@host"])
+@pytest.mark.parametrize("said", ["localhost:9093", "ftp://host", "http://", "http://host:9093?x=1", "http://a:1,b:2",
+                                  "http://host:65536", "http://anna:pw@host"])
 def test_an_address_that_cannot_be_is_refused(said: str) -> None:
     """Only http and https, and no login in an address."""
     with pytest.raises(BadSetting, match="DENYUT_ALERTMANAGER"):
