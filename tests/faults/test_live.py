@@ -390,8 +390,9 @@ def test_no_message_holds_a_post(seen: Seen) -> None:
     assert [] == [text for text in texts if text in everything]
 
 
-def test_the_way_from_the_first_angry_post_to_the_message(seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
-    """Is printed, and is minutes of which most is a group's wait."""
+def test_the_way_from_the_first_angry_post_to_the_message(
+        seen: Seen, record_property: Callable[[str, object], None]) -> None:
+    """Is printed; a group waits on it in any case."""
     crisis, campaign = planned(START_MS)
     assert isinstance(crisis, Crisis)
     assert isinstance(campaign, Campaign)
@@ -401,8 +402,7 @@ def test_the_way_from_the_first_angry_post_to_the_message(seen: Seen, capsys: py
     now_ms = seen.clock.now_ms()
     told_ms = now_ms - (time.time() - seen.told_s) * 1000 * seen.clock.speed
     wall_s = seen.clock.seconds(told_ms - first_ms)
-    with capsys.disabled():
-        sys.stdout.write(WAY.format(
-            wall=wall_s, wait=GROUP_WAIT_S, public=wall_s * SPEED / 60, speed=SPEED, quicker=QUICKER, every=EVERY,
-            page=seen.paged_s - seen.stopped_s))
-    assert GROUP_WAIT_S < wall_s < GROUP_WAIT_S + 60
+    record_property("measured", WAY.format(
+        wall=wall_s, wait=GROUP_WAIT_S, public=wall_s * SPEED / 60, speed=SPEED, quicker=QUICKER, every=EVERY,
+        page=seen.paged_s - seen.stopped_s))
+    assert GROUP_WAIT_S < wall_s < WAIT_S
