@@ -365,6 +365,8 @@ class Show:
 
     def _rest(self) -> None:
         """Until the figures show the last tick: then every record before it has been counted."""
+        if not self.sent:
+            return  # it was ended before the public had said anything, and no figure will ever be shown
         feed = self.stage.feed
         self._tick(self.stage.clock.now_ms())
         feed.flush(DRAIN_S)

@@ -1,5 +1,5 @@
-"""What all tests share: telemetry off before anything is imported, hypothesis patient with a shared machine, and a place
-for what a test measures: `record_property("measured", "...")` is printed at the end, whichever process measured it."""
+"""What all tests share: telemetry off before anything is imported, hypothesis patient with a shared machine, and a
+place for what a test measures: `record_property("measured", "...")` is printed at the end, whoever measured it."""
 
 import os
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streams.demo import compare, in_account
+from streams.demo import DRAIN_S, compare, in_account
 from streams.heart.incident import Cause, Step, Term
 from streams.heart.window import WINDOWS, Reading
 from streams.recount import Mention
@@ -98,3 +98,14 @@ def test_the_demo_shows_a_crisis_and_a_campaign() -> None:
     topics = [topic.casefold() for topic in Sayings.load().topics[crisis.brand]]
     assert any(topic in term for term in fell["terms"] for topic in topics)
     assert {"coordinated"} == {told["authenticity"] for told in moods[campaign.brand]}
+
+
+def test_a_demo_that_is_ended_before_anything_was_said_ends_at_once() -> None:
+    """There is nothing to count again, and no figure to wait for: half of what it would wait at most is enough."""
+    with subprocess.Popen([sys.executable, "-P", "-m", "streams.cli", "demo", "--headless"], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("starting")
+        process.terminate()
+        said, _ = process.communicate(timeout=DRAIN_S / 2)
+    assert (0, 0, 0) == (process.returncode, json.loads(said)["sent"], json.loads(said)["lost"])
