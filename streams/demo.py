@@ -89,7 +89,7 @@ def run(wish: Wish) -> int:
             show.play(wish, stop)
         except KeyboardInterrupt:
             _say("interrupted")
-        if not wish.headless:
+        if not wish.headless or not show.began:  # the public never was on: there is nothing to account for
             return 0
         account = show.account()
     sys.stdout.write(json.dumps(account) + "\n")
@@ -366,7 +366,7 @@ class Show:
     def _rest(self) -> None:
         """Until the figures show the last tick: then every record before it has been counted."""
         if not self.sent:
-            return  # it was ended before the public had said anything, and no figure will ever be shown
+            return  # the public had not said anything yet, and no figure will ever be shown
         feed = self.stage.feed
         self._tick(self.stage.clock.now_ms())
         feed.flush(DRAIN_S)
