@@ -28,6 +28,8 @@ _HELD = (
     ('alertname="{alert}",alertstate="firing"' + _MUTED, 'alertname="DenyutWatchdog",alertstate="firing"' + _MUTED),
     ('alertname="DenyutFiguresMissing"', 'alertname="DenyutWatermarkStale"'),
     ('alertname="DenyutFiguresMissing"', 'alertname="DenyutTargetDown"'),
+    (' or up{{job="denyut-pulse"}} == 0)', ")"),
+    ('up{{job="denyut-pulse"}} == 0', 'up{{job="denyut-score"}} == 0'),
     ("unless on (brand)", "unless on ()"),
     ("                unless on (brand) {shown}\n", ""),
 )
