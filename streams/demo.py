@@ -265,7 +265,7 @@ class Show:
             self._tick(self.stage.clock.now_ms())  # no partition is silent: a worker is ready once it has heard all
             time.sleep(TICK_S)
 
-    def _send(self, happening: Happening, *, keep: bool = False) -> None:
+    def _send(self, happening: Happening, *, keep: bool) -> None:
         if not self.stage.feed.send(happening):
             return
         if self.notebook is not None:

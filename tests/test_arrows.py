@@ -13,7 +13,7 @@ PACKAGES = ("streams", "models")
 HEART_STDLIB = {"bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "hashlib", "heapq", "hmac",
                 "itertools", "math", "re", "struct", "typing", "unicodedata"}
 HEART_OTHERS = {"numpy", "msgspec", "ahocorasick_rs"}
-HANDS = {"streams.cli", "streams.demo", "streams.board", "streams.backtest"}
+HANDS = {"streams.cli", "streams.demo", "streams.board", "streams.backtest", "streams.aired"}
 
 
 def modules(folder: str) -> list[Path]:
