@@ -52,7 +52,7 @@ $(TOOLS)/bookworm/.pages: deploy/tools/debian.sh
 	deploy/tools/debian.sh bookworm $(TOOLS)/bookworm $(PAGES)
 	touch $@
 
-stack: $(VENV)/.demo $(TOOLS)/bookworm/.fetched $(TOOLS)/bookworm/.pages  ## The demo with a real Prometheus and Alertmanager beside it, on Debian or Ubuntu
+stack: $(VENV)/.demo $(TOOLS)/bookworm/.fetched $(TOOLS)/bookworm/.pages  ## The demo with a real Prometheus and Alertmanager beside it, on Debian
 	@$(BIN)/python deploy/stack/stack.py $(ARGS)
 
 image-test:  ## Build the image, and run the demo in it without network, root or a disk to write on

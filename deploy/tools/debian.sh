@@ -10,6 +10,7 @@ suite=$1 folder=$2; shift 2
 command -v apt-get >/dev/null && command -v dpkg >/dev/null \
   || { echo "no apt-get here: install $* yourself, and put them on PATH" >&2; exit 2; }
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
+[ -e "$keys" ] || { echo "no $keys here: install debian-archive-keyring" >&2; exit 2; }
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E '/debian/?$' | head -1)
 root=$(mktemp -d); trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/lists/partial" "$root/cache/archives/partial" "$root/debs" "$folder"
