@@ -28,7 +28,7 @@ def walk(node):
     elif isinstance(node, list):
         for value in node:
             yield from walk(value)
-spans = {"__rate_interval": "1m", "__interval": "15s", "__range": "1h"}
+spans = {"__rate_interval": "1m", "__interval": "15s", "__interval_ms": "15000", "__range": "1h"}
 for expr in walk(json.load(sys.stdin)["dashboard"]):
     expr = re.sub(r"\$\{?(\w+)(:\w+)?\}?", lambda name: spans.get(name[1], ".+"), expr)
     print(" ".join(expr.split()))

@@ -532,6 +532,8 @@ class Metrics:
     def build(self, release: str, model: str, worker: str) -> None:
         """Says which release runs here, with which model, as which worker."""
         self._of["denyut_build_info"].labels(release, model, worker).set(1)
+        if worker in ("score", "pulse"):
+            self._of["denyut_rebalances_total"].labels(worker)  # at 0, so that the first assignment is an increase
 
     def assigned(self, brands: Iterable[str]) -> None:
         """Creates the counters of these brands at 0, so that a first mention is an increase."""

@@ -154,7 +154,17 @@ class Alertmanager:
             raise failed[0]
 
     def _all(self) -> "list[_Site]":
-        return [site for address in self._sites for site in _Site.all(address)]
+        """Every one that a name stands for. One that has ended may have no name any more: the others are asked."""
+        sites: list[_Site] = []
+        failed: list[OSError] = []
+        for address in self._sites:
+            try:
+                sites += _Site.all(address)
+            except OSError as error:
+                failed.append(OSError(f"{address} is no name of anybody ({error.strerror})"))
+        if not sites:
+            raise failed[0]
+        return sites
 
 
 class _Site(NamedTuple):

@@ -89,7 +89,7 @@ FIELDS: Mapping[str, Any] = {
         "selector!": _SELECTOR, "sampleLimit": int,
         "podMetricsEndpoints!": [{
             "port!": str, "path": str, "interval": re.compile(r"\d+s"), "scrapeTimeout": re.compile(r"\d+s"),
-            "relabelings": [{"targetLabel!": str, "replacement!": str}]}]},
+            "relabelings": [{"sourceLabels": [str], "targetLabel!": str, "replacement": str}]}]},
     "monitoring.coreos.com/v1 PrometheusRule": {
         "groups!": [{"name!": str, "interval": re.compile(r"\d+[sm]"), "limit": int, "rules!": [_RULE]}]},
     "keda.sh/v1alpha1 ScaledObject": {

@@ -275,7 +275,9 @@ def monitors(render: Render) -> Iterator[str]:
             yield f"{one.component}: {len(found)} monitors"
         for spec in found:
             (end,) = spec["podMetricsEndpoints"]
-            if end.get("relabelings") != [{"targetLabel": "job", "replacement": f"denyut-{one.component}"}]:
+            if end.get("relabelings") != [
+                    {"targetLabel": "job", "replacement": f"denyut-{one.component}"},
+                    {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}]:
                 yield f"{one.component}: {end.get('relabelings')}"
             asked = (end.get("port"), end.get("path"), end.get("interval")) == ("metrics", "/metrics", "15s")
             if not asked or not spec.get("sampleLimit"):

@@ -19,6 +19,8 @@ _LATE = "pipeline:denyut_freshness_late:ratio_rate"
 _MADE = "fleet:denyut_mentions:rate15m"
 _MUTED = """}}) * 2
                 and on () ALERTS{{mutes="brands"""
+_REPLAYED = """}}) * 2
+                and on (brand) denyut_replaying == 1"""
 _HELD = (
     (_MUTED, _MUTED.replace("* 2", "* 1")),
     (_MUTED, _MUTED.replace("and on", "unless on")),
@@ -26,6 +28,15 @@ _HELD = (
     ('mutes="brands",alertstate="firing"', 'mutes="brands"'),
     ('alertstate="firing"' + _MUTED, 'alertstate="pending"' + _MUTED),
     ('alertname="{alert}",alertstate="firing"' + _MUTED, 'alertname="DenyutWatchdog",alertstate="firing"' + _MUTED),
+    (_REPLAYED, _REPLAYED.replace("* 2", "* 1")),
+    (_REPLAYED, _REPLAYED.replace("and on", "unless on")),
+    (_REPLAYED, _REPLAYED.replace("(brand)", "()")),
+    (_REPLAYED, _REPLAYED.replace("== 1", "== 0")),
+    (_REPLAYED, _REPLAYED.replace("== 1", "== 2")),
+    (_REPLAYED, _REPLAYED.removesuffix(" == 1")),
+    ('alertstate="firing"' + _REPLAYED, 'alertstate="pending"' + _REPLAYED),
+    ('alertname="{alert}",alertstate="firing"' + _REPLAYED,
+     'alertname="DenyutWatchdog",alertstate="firing"' + _REPLAYED),
     ('alertname="DenyutFiguresMissing"', 'alertname="DenyutWatermarkStale"'),
     ('alertname="DenyutFiguresMissing"', 'alertname="DenyutTargetDown"'),
     (' or up{{job="denyut-pulse"}} == 0)', ")"),
@@ -189,8 +200,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("DenyutExplanationsFailing", ">= 3", ">= 4"),
     Mutant("DenyutExplanationsFailing", "failed|dropped", "failed|dropped|empty"),
     Mutant("DenyutExplanationsFailing", "[1h]", "[2h]"),
-    Mutant("DenyutCompletenessLow", "< 0.8", "< 0.9"),
-    Mutant("DenyutCompletenessLow", "< 0.8", "< 0.7"),
+    Mutant("DenyutCompletenessLow", "< 0.9", "<= 0.9"),
+    Mutant("DenyutCompletenessLow", "< 0.9", "< 0.8"),
     Mutant("DenyutCompletenessLow", "for: 15m", "for: 5m"),
     Mutant("DenyutCompletenessLow", "for: 15m", "for: 25m"),
     Mutant("DenyutCompletenessLow", "bottomk", "topk"),

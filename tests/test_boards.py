@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -83,6 +84,14 @@ PLANTED: dict[str, tuple[Callable[[Board], object], str]] = {
     "no uid": (lambda board: board.pop("uid"), "no uid"),
     "no board title": (lambda board: board.update(title=""), "no title"),
     "editable": (lambda board: board.update(editable=True), "editable is not false"),
+    "a link in the menu": (
+        lambda board: board["links"][0].update(placement="inControlsMenu"),
+        "'One brand': placement 'inControlsMenu'",
+    ),
+    "an annotation in the menu": (
+        lambda board: board["annotations"]["list"][0].update(placement="inControlsMenu"),
+        "'Mood down': placement 'inControlsMenu'",
+    ),
     "one id twice": (lambda board: panel(board).update(id=1), "panel id 1 is missing or not unique"),
     "no id": (lambda board: panel(board).pop("id"), "panel id None is missing or not unique"),
     "no choice of data source": (
@@ -185,12 +194,31 @@ def test_boards_open_with_the_window_that_turns_with_a_swing() -> None:
     assert ["5m", "5m"] == opened
 
 
+def bars(board: Board) -> list[Board]:
+    """The panels that tell how much came together in each step."""
+    return [
+        each
+        for each in lint.panels(board)
+        if each["fieldConfig"]["defaults"].get("custom", {}).get("drawStyle") == "bars"
+    ]
+
+
 def test_counts_of_events_are_whole() -> None:
-    """Prometheus extrapolates an increase to 1.33; only time that was spent may be a fraction."""
-    asked = [query for query in queries() if "increase(" in query.expr]
-    assert len(asked) > 5
-    broken = {name for query in asked if "round(" not in query.expr for name, _ in metrics_of(query.expr)}
+    """A scrape comes a little early or late, and makes an event 1.02; only time that was spent may be a fraction."""
+    asked = [target["expr"] for each in bars(json.loads(texts()["denyut-pipeline"])) for target in each["targets"]]
+    assert len(asked) > 8
+    broken = {name for expr in asked if "round(" not in expr for name, _ in metrics_of(lint.spoken(expr))}
     assert {"denyut_recovery_seconds_sum"} == broken
+
+
+def test_a_bar_is_of_its_step() -> None:
+    """An increase over $__rate_interval would also hold the scrape before: a quarter too much of one-minute steps."""
+    asked = [target["expr"] for each in bars(json.loads(texts()["denyut-pipeline"])) for target in each["targets"]]
+    assert [] == [expr for expr in asked if "increase(" in expr]
+    assert len(asked) == sum("* $__interval_ms / 1000" in expr for expr in asked)
+    every = [expr for text in texts().values() for _, expr in board_queries.asked(json.loads(text))]
+    [in_sight] = [expr for expr in every if "increase(" in expr]
+    assert in_sight.count("[$__range]") == in_sight.count("increase(") == 1
 
 
 def test_a_mark_names_its_brand() -> None:
@@ -223,7 +251,7 @@ def test_moods_are_never_summed_and_replays_never_shown() -> None:
 
 
 def test_few_questions_may_be_empty() -> None:
-    """Only those that are about an open swing, or about what can be seen of a brand that is still learning."""
+    """Only those that are about an open swing, or about what can be seen while few speak or the usual is unknown."""
     calm = {(query.board, query.place.rpartition(" ")[0]) for query in queries() if query.may_be_empty}
     assert {
         ("denyut-brand", "How far mood has moved"),
@@ -272,8 +300,53 @@ def test_provisioning_names_the_data_source_and_the_folder_that_boards_use() -> 
 
 def test_a_brands_link_opens_its_board() -> None:
     """From all brands one comes to one brand, by the variable that its board has."""
-    links = [part for part in texts()["denyut-brands"].split('"') if part.startswith("/d/")]
+    links = [part for part in texts()["denyut-brands"].split('"') if "var-brand=" in part]
     assert len(links) >= 3
     for link in links:
         assert link.startswith("/d/denyut-brand?var-brand=${__"), link
+        assert link.endswith("&var-window=${window}&var-datasource=${datasource}&${__url_time_range}"), link
     assert "brand" == variable(json.loads(texts()["denyut-brand"]), "brand")["name"]
+
+
+def test_from_each_board_one_goes_to_the_others_with_the_same_data_source() -> None:
+    """And with the window, where there is one; never with brands: one brand is not all."""
+    for uid, text in texts().items():
+        board = json.loads(text)
+        names = {each["name"] for each in lint.variables(board)} - {"brand"}
+        to = {}
+        for each in board["links"]:
+            assert each["keepTime"], each["title"]
+            url = urlsplit(each["url"])
+            to[url.path.removeprefix("/d/")] = parse_qs(url.query)
+        assert {other: {f"var-{name}": [f"${{{name}}}"] for name in names} for other in UIDS - {uid}} == to
+
+
+def test_a_process_is_told_from_those_of_other_jobs() -> None:
+    """One host, or one pod's name, may stand for a worker of either job."""
+    board = json.loads(texts()["denyut-pipeline"])
+    by_process = [
+        target for each in lint.panels(board) for target in each["targets"] if "by (job, instance)" in target["expr"]
+    ]
+    lines = [target["legendFormat"] for target in by_process if target["format"] == "time_series"]
+    assert ["{{job}} {{instance}}"] * 5 == lines
+
+
+def test_a_quiet_minute_raises_no_alarm() -> None:
+    """A tile of nothing has the colour of its first step, and a word."""
+    board = json.loads(texts()["denyut-pipeline"])
+    quiet = {
+        each["title"]: each["fieldConfig"]["defaults"]
+        for each in lint.panels(board)
+        if each["title"] in ("Fresh within 60 s", "Post to figure, p95")
+    }
+    assert {"no mentions"} == {each["noValue"] for each in quiet.values()}
+    assert {parts.QUIET} == {each["thresholds"]["steps"][0]["color"] for each in quiet.values()}
+    steps = quiet["Fresh within 60 s"]["thresholds"]["steps"]
+    assert [(0, parts.SERIOUS), (0.99, parts.QUIET)] == [(step["value"], step["color"]) for step in steps[1:]]
+    assert len(quiet) == 2
+
+
+def test_a_replay_is_no_part_of_the_whole() -> None:
+    """Shares of voice add up to 1 also while a brand is read back."""
+    whole = ask.VOICE.partition("sum(")[2]
+    assert "unless on (brand) max by (brand) (denyut_replaying) == 1" in whole

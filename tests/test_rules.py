@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from streams.cli import main
+from streams.heart.watch import COMPLETE
 from tests.programs import ROOT, SUITES, program
 from tests.promql import metrics_of, series
 from tests.rule_mutants import MUTANTS, Mutant
@@ -148,6 +149,13 @@ def test_only_the_detector_speaks_to_marketing() -> None:
                if rule.get("labels", {}).get("team") == "marketing"}
     assert [] == [rule["alert"] for rule in muting if promql_parser.parse_duration(rule["for"]) >= kept]
     assert {"3m"} == {rule["keep_firing_for"] for rule in muting}
+
+
+def test_engineers_are_told_of_the_completeness_that_the_detector_needs() -> None:
+    """Below it no swing is found, so somebody must know."""
+    (rule,) = [rule for rule in rules() if rule.get("alert") == "DenyutCompletenessLow"]
+    assert f"count(min by (brand) (denyut_completeness_ratio) < {COMPLETE}) > 0" == rule["expr"]
+    assert f" less than {100 * COMPLETE:.0f} % " in rule["annotations"]["description"]
 
 
 def test_groups_are_named_as_ours() -> None:

@@ -221,12 +221,14 @@ def test_every_alertmanager_hears_of_it_and_one_that_is_away_does_not_matter() -
     with server(200, b"") as (gone, _):
         pass
     with server(200, b"[]") as (one, first), server(200, b"[]") as (other, second):
-        door = Alertmanager([gone, one.replace("127.0.0.1", "localhost"), other])
+        door = Alertmanager(["http://nobody.invalid:9093", gone, one.replace("127.0.0.1", "localhost"), other])
         assert door.firing() == []
         door.put(DOWN, {"terms": "susu"})
     assert [len(first), len(second)] == [2, 1]
     with pytest.raises(OSError, match=gone):
         Alertmanager([gone]).put(DOWN, {})
+    with pytest.raises(OSError, match=r"nobody\.invalid:9093 is no name of anybody"):
+        Alertmanager(["http://nobody.invalid:9093"]).firing()
 
 
 def test_without_an_alertmanager_the_start_stops_and_names_the_setting() -> None:

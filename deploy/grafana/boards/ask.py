@@ -8,7 +8,8 @@ BRAND = 'brand=~"$brand"'
 WINDOW = 'window=~"$window"'
 
 # Gauges that are there only while a swing is open, and the smallest swing, which is there only once a brand's usual is
-# known: a panel of theirs is rightly empty on a calm day, and says so. Everything else must have data.
+# known and while enough people speak: a panel of theirs is rightly empty on a calm day, and says so. Everything else
+# must have data.
 MAY_BE_ABSENT = frozenset({
     "denyut_swing_usual",
     "denyut_swing_now",
@@ -62,9 +63,11 @@ LOUD = of_brand("denyut_volume_severity")
 # The workers hold severities at their live values in a replay, so nothing is left out here.
 STATE = f"({DOWN} > 0) or (10 + ({COPIES} > 0)) or (20 + ({UP} > 0)) or (30 + ({LOUD} > 0)) or (0 * {DOWN})"
 
-# Share of voice: a brand's mentions among those of all the brands that are chosen.
-_MENTIONS = figure("denyut_window_mentions")
-VOICE = live(f"{_MENTIONS} / on () group_left () (sum({_MENTIONS}) > 0)")
+MENTIONS = live(figure("denyut_window_mentions"))
+
+# Share of voice: a brand's mentions among those of all the brands that are chosen. A brand whose figures are a replay
+# is left out of the whole as well: shares add up to 1.
+VOICE = f"({MENTIONS}) / on () group_left () (sum({MENTIONS}) > 0)"
 
 
 def share(name: str, by: str = "brand") -> str:
@@ -95,23 +98,36 @@ def rate(name: str, by: str = "", matchers: str = "") -> str:
 
 
 def happened(name: str, by: str = "") -> str:
-    """How often it happened in each step of the picture: whole, though Prometheus extrapolates to 1.33.
+    """How often it happened in each step of the picture, as a whole number.
+
+    A rate times the step, and no increase: $__rate_interval is a scrape longer than a step, and extrapolation fills it,
+    so that of one-minute steps each would be a quarter too high.
 
     >>> happened("denyut_floors_total")
-    'round(sum(increase(denyut_floors_total[$__rate_interval])) or vector(0))'
+    'round((sum(rate(denyut_floors_total[$__rate_interval])) or vector(0)) * $__interval_ms / 1000)'
     """
-    return f"round({rate(name, by).replace('rate(', 'increase(')})"
+    return f"round({in_a_step(f'({rate(name, by)})')})"
+
+
+def in_a_step(speed: str) -> str:
+    """How much comes together in each step of the picture, at so much a second."""
+    return f"{speed} * $__interval_ms / 1000"
 
 
 def happened_most(name: str, by: str) -> str:
     """The five values of a label that it happened to most, without those it never did; and all together, always."""
-    each = f"round(sum by ({by}) (increase({name}[$__rate_interval])))"  # rounded first: so the parts add up to all
+    each = f"round({in_a_step(f'sum by ({by}) (rate({name}[$__rate_interval]))')})"  # first: so the parts add up to all
     return f'topk(5, {each} > 0) or label_replace(sum({each}) or vector(0), "{by}", "all", "", "")'
 
 
 def happened_in_sight(name: str, by: str) -> str:
-    """How often it happened in the whole time that the board shows."""
-    return happened(name, by).replace("$__rate_interval", "$__range")
+    """How often it happened in the whole time that the board shows.
+
+    >>> happened_in_sight("denyut_rejects_total", "reason").partition(" or ")[0]
+    'round(sum by (reason) (increase(denyut_rejects_total[$__range]))'
+    """
+    every = rate(name, by).replace("rate(", "increase(").replace("$__rate_interval", "$__range")
+    return f"round({every})"
 
 
 def quantile(of: float, name: str, by: str = "") -> str:

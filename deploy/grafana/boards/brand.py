@@ -56,6 +56,7 @@ def board() -> Board:
         since="now-6h",
         variables=(source_variable(), words.brand_variable(many=False), words.window_variable()),
         marks=words.MARKS,
+        others=words.others("denyut-brand", "datasource", "window"),
         rows=(
             Row("$brand now", (*now(), windows().span(24).height(7))),
             Row("Mood", (mood().span(24).height(10), state().span(24).height(6))),
@@ -97,13 +98,13 @@ def smallest() -> stat.Panel:
                 "Smallest visible swing",
                 "none",
                 "A change of mood smaller than this could not be told from chance now. The fewer people speak, the",
-                "larger it is. Without a figure the usual mood is not known yet.",
+                "larger it is. Without a figure no swing could be seen: too few votes, or the usual is not known yet.",
             ),
             Ask(ask.of_brand("denyut_smallest_visible_swing")),
             steps=(Step(None, QUIET), Step(0.5, NOTICE)),
         )
         .decimals(2)
-        .no_value("learning the usual")
+        .no_value("none would be seen")
     )
 
 
@@ -209,7 +210,8 @@ def swing() -> table.Panel:
             "The open swing",
             "none",
             "Mood in the swing's own window against what is usual of the brand, with an interval of 95 % for the",
-            "difference. By chance: once in so many weeks a calm brand shows the like; the more weeks, the surer.",
+            "difference. By chance: a calm brand shows the like at most once in so many weeks; the more weeks, the",
+            "surer.",
             "Authentic: the share of talk that is neither copied nor by a few loud accounts, against the brand's",
             "usual.",
             OPEN_ONLY,
@@ -222,7 +224,7 @@ def swing() -> table.Panel:
         Ask(of("effect_upper"), "95 % to"),
         Ask(f"1000 * {of('onset_timestamp_seconds')}", "Began"),
         Ask(of("votes"), "Votes"),
-        Ask(of("chance_weeks"), "By chance once in"),
+        Ask(of("chance_weeks"), "By chance at most once in"),
         Ask(of("authentic_ratio"), "Authentic"),
     )
     directions = {word: {"text": text} for word, text in (("down", "▼ down"), ("up", "▲ up"))}
@@ -232,7 +234,7 @@ def swing() -> table.Panel:
         override(panel, column, decimals=2)
     override(panel, "Began", unit="time:ddd HH:mm")
     override(panel, "Votes", unit="locale", decimals=0)
-    override(panel, "By chance once in", unit="suffix: weeks", decimals=0)
+    override(panel, "By chance at most once in", unit="suffix: weeks", decimals=0)
     override(panel, "Authentic", unit="percentunit", decimals=0)
     return panel.no_value(NO_SWING)
 
@@ -464,7 +466,7 @@ def visible() -> timeseries.Panel:
                 "Smallest visible swing",
                 "none",
                 "A change of mood smaller than this could not be told from chance then. It falls while many speak and",
-                "rises at night. Without a line the usual mood was not known.",
+                "rises at night. Without a line no swing could be seen: too few votes, or the usual was not known.",
             ),
             Ask(ask.of_brand("denyut_smallest_visible_swing"), "smallest visible"),
         )

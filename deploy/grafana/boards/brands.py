@@ -31,9 +31,9 @@ from deploy.grafana.boards.parts import (
 )
 from deploy.grafana.boards.words import says
 
-TO_BRAND = "/d/denyut-brand?var-brand=${__field.labels.brand}&var-datasource=${datasource}&${__url_time_range}"
-FROM_CELL = "/d/denyut-brand?var-brand=${__value.raw}&var-datasource=${datasource}&${__url_time_range}"
-MENTIONS = ask.live(ask.figure("denyut_window_mentions"))
+_KEPT = "var-window=${window}&var-datasource=${datasource}&${__url_time_range}"
+TO_BRAND = f"/d/denyut-brand?var-brand=${{__field.labels.brand}}&{_KEPT}"
+FROM_CELL = f"/d/denyut-brand?var-brand=${{__value.raw}}&{_KEPT}"
 NAME = "{{brand}}"
 
 
@@ -46,6 +46,7 @@ def board() -> Board:
         since="now-6h",
         variables=(source_variable(), words.brand_variable(many=True), words.window_variable()),
         marks=words.MARKS,
+        others=words.others("denyut-brands", "datasource", "window"),
         rows=(
             Row("Now", (*(each.span(4).height(4) for each in (*swung(), *quality())), now().span(24).height(9))),
             Row("Swings", (swings().span(24).height(7),)),
@@ -133,7 +134,7 @@ def now() -> table.Panel:
         Ask(ask.live(ask.figure("denyut_mood_lower")), "95 % from"),
         Ask(ask.live(ask.figure("denyut_mood_upper")), "95 % to"),
         Ask(ask.live(ask.figure("denyut_window_votes")), "Votes"),
-        Ask(MENTIONS, "Mentions"),
+        Ask(ask.MENTIONS, "Mentions"),
         Ask(ask.VOICE, "Share of voice"),
         Ask(ask.live(ask.share("denyut_window_negative")), "Negative"),
         Ask(ask.live(ask.figure("denyut_organic_ratio")), "Organic"),
@@ -188,7 +189,7 @@ def side_by_side() -> timeseries.Panel:
             words.VOTES,
             words.GAP,
             "Two lines may differ by chance: below, each brand is drawn with its interval. Shaded stretches are",
-            "swings; point at the mark below one, and it names the brand.",
+            "serious or severe swings; point at the mark below one, and it names the brand.",
         ),
         Ask(ask.live(ask.figure("denyut_mood")), NAME),
     )
@@ -204,7 +205,7 @@ def volume() -> timeseries.Panel:
             "How many posts named each brand, in every language, edits and removals already taken into account. Much",
             "talk is neither good nor bad.",
         ),
-        Ask(MENTIONS, NAME),
+        Ask(ask.MENTIONS, NAME),
     )
 
 

@@ -52,7 +52,8 @@ def variables(board: Json) -> list[Json]:
 
 def spoken(expr: str, brand: str = ".+") -> str:
     """An expression with Grafana's variables replaced, as Prometheus would be asked."""
-    values = {"__rate_interval": "1m", "__interval": "15s", "__range": "5m", "brand": brand, "window": "1h"}
+    times = {"__rate_interval": "1m", "__interval": "15s", "__interval_ms": "15000", "__range": "5m"}
+    values = {**times, "brand": brand, "window": "1h"}
     return re.sub(r"\$\{?(\w+)(?::\w+)?\}?", lambda found: values[found[1]], expr)
 
 
@@ -62,6 +63,9 @@ def _board(board: Json) -> Iterator[str]:
             yield f"no {key}"
     if board.get("editable") is not False:
         yield "editable is not false"
+    for each in (*marks(board), *(board.get("links") or [])):
+        if each.get("placement"):  # Grafana 13 puts it into a menu, where nobody looks
+            yield f"{each.get('name') or each.get('title')!r}: placement {each['placement']!r}: expected none"
     ids = [panel.get("id") for panel in board["panels"]]
     for number in sorted({str(number) for number in ids if number is None or ids.count(number) > 1}):
         yield f"panel id {number} is missing or not unique"

@@ -18,7 +18,13 @@ def boards() -> tuple[Board, ...]:
 
 def written(board: Board) -> str:
     """A board as JSON, the same on every machine."""
-    return json.dumps(board.build(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    made = json.loads(json.dumps(board.build(), cls=JSONEncoder), object_hook=_in_sight)
+    return json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _in_sight(node: dict[str, object]) -> dict[str, object]:
+    """Without the place that the SDK gives every link and annotation: the menu in which Grafana 13 hides them."""
+    return {key: value for key, value in node.items() if (key, value) != ("placement", "inControlsMenu")}
 
 
 def files() -> dict[Path, str]:

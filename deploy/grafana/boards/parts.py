@@ -288,7 +288,7 @@ def mapped(texts: Mapping[int, tuple[str, str]]) -> list[d.ValueMapping]:
 
 
 def link(title: str, url: str) -> dashboard.DashboardLink:
-    """A link behind a value."""
+    """A link behind a value, or above a board."""
     return dashboard.DashboardLink(title).url(url)
 
 
@@ -365,12 +365,12 @@ class Board:
     since: str  # the time range that it opens with
     variables: tuple[Any, ...]  # builders of one interface that the SDK does not name
     marks: tuple[Mark, ...]
+    others: tuple[tuple[str, str], ...]  # title and address of the boards that one goes to from here
     rows: tuple[Row, ...]
 
     def build(self) -> d.Dashboard:
         """The dashboard, with every panel on the grid and numbered."""
         places = laid_out(self.rows)
-        others = dashboard.DashboardLink("Boards").type(d.DashboardLinkType.DASHBOARDS).tags(["denyut"]).keep_time(True)
         made = (
             dashboard.Dashboard(self.title)
             .uid(self.uid)
@@ -383,7 +383,7 @@ class Board:
             .tooltip(d.DashboardCursorSync.CROSSHAIR)
             .variables(list(self.variables))
             .annotations([_annotation(mark, places) for mark in self.marks])
-            .link(others)
+            .links([link(title, url).keep_time(True) for title, url in self.others])
             .build()
         )
         made.panels = list(places)

@@ -33,15 +33,17 @@ from deploy.grafana.boards.parts import (
     stacked,
     tile,
 )
-from deploy.grafana.boards.words import LIVE, says
+from deploy.grafana.boards.words import LIVE, others, says
 
 OURS = 'job=~"denyut-.+"'
 NO_TICKS = 'outcome!="tick"'
-POD = "{{instance}}"
+POD = "{{job}} {{instance}}"
+QUIET_MINUTE = "no mentions"  # a quantile, or a share, of nothing is no number
 OUTCOMES = ("matched", "unmatched", "rejected", "late", "early", "removal", "handed_back")
 ROWS = ("new", "duplicate", "superseded", "removed", "sealed")
 STEPS = ("opened", "explained", "risen", "closed", "withdrawn")
 QUANTILES = (0.5, 0.95, 0.99)
+UNSEEN = "What a worker does before its first scrape is not in it."
 
 _DELAYS = "max by (partition) (denyut_watermark_delay_seconds)"
 BEHIND = (
@@ -60,6 +62,7 @@ def board() -> Board:
         since="now-1h",
         variables=(source_variable(),),
         marks=(),
+        others=others("denyut-pipeline", "datasource"),
         rows=(
             Row("Is it well", tuple(each.span(4).height(4) for each in (*alive(), *timely()))),
             Row("How far behind", tuple(each.span(8).height(8) for each in lag())),
@@ -125,20 +128,28 @@ def timely() -> tuple[stat.Panel, ...]:
     in_time = 'sum(rate(denyut_freshness_seconds_bucket{le="60.0"}[$__rate_interval]))'
     return (
         tile(
-            says("Post to figure, p95", "s", "From a post's arrival in Kafka to the reading that shows it."),
+            says(
+                "Post to figure, p95",
+                "s",
+                "From a post's arrival in Kafka to the reading that shows it. Without a figure nothing was mentioned.",
+            ),
             Ask(ask.quantile(0.95, "denyut_post_to_metric_seconds")),
             steps=(Step(None, QUIET), Step(10, NOTICE), Step(60, SERIOUS)),
-        ).decimals(1),
+        )
+        .decimals(1)
+        .no_value(QUIET_MINUTE),
         tile(
             says(
                 "Fresh within 60 s",
                 "percentunit",
                 "Mentions that were shown within 60 s of being written. The objective is 99 %; the alerts on it look",
-                "at hours, this at the last minutes.",
+                "at hours, this at the last minutes. Without a figure nothing was mentioned.",
             ),
             Ask(f"{in_time} / sum(rate(denyut_freshness_seconds_count[$__rate_interval]))"),
-            steps=(Step(None, SERIOUS), Step(0.99, QUIET)),
-        ).decimals(1),
+            steps=(Step(None, QUIET), Step(0, SERIOUS), Step(0.99, QUIET)),  # the first is also that of no figure
+        )
+        .decimals(1)
+        .no_value(QUIET_MINUTE),
         tile(
             says(
                 "Behind the clock",
@@ -431,28 +442,36 @@ def moves() -> tuple[timeseries.Panel, ...]:
             "Rebalances",
             "none",
             "Assignments of partitions. Many without a rollout: workers die, or are too slow to answer.",
+            UNSEEN,
         ),
         Ask(ask.happened("denyut_rebalances_total", "worker"), "{{worker}}"),
     )
-    owned = stacked(
+    owned = from_zero(
         says(
             "Partitions by worker",
             "none",
-            "Partitions that each worker owns. The sum over a group is the topic's number.",
+            "Partitions that each worker owns. Those of one job's workers add up to the topic's number.",
         ),
         Ask('max by (job, instance) (denyut_partitions{job=~"denyut-(score|pulse)"})', POD),
-    ).decimals(0)
+    )
+    owned.decimals(0).fill_opacity(0)  # not stacked: the two jobs own the same partitions
     recovery = counts(
         says(
             "Reading back",
             "s",
             "Time that pulse workers spent reading partitions back after assignments. The figures of those partitions",
             "wait for it.",
+            UNSEEN,
         ),
-        Ask("sum(increase(denyut_recovery_seconds_sum[$__rate_interval])) or vector(0)", "reading back"),
+        Ask(ask.in_a_step(f"({ask.rate('denyut_recovery_seconds_sum')})"), "reading back"),
     ).axis_soft_max(10)
     frames = counts(
-        says("Frames read back", "short", "Frames of the pulse workers' log that they read back after assignments."),
+        says(
+            "Frames read back",
+            "short",
+            "Frames of the pulse workers' log that they read back after assignments.",
+            UNSEEN,
+        ),
         Ask(ask.happened("denyut_recovered_frames_total"), "frames"),
     )
     return rebalances, owned, painted(recovery, {"reading back": GOOD}), painted(frames, {"frames": NOTICE})

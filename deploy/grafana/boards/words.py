@@ -22,6 +22,7 @@ from deploy.grafana.boards.parts import (
     thresholds,
 )
 
+BOARDS = {"denyut-brands": "All brands", "denyut-brand": "One brand", "denyut-pipeline": "Pipeline"}
 WINDOWS = ("1m", "5m", "1h", "24h")
 # Boards open with it: when an alert fires the mean of the last hour still stands where it stood before the swing.
 FIRST_WINDOW = "5m"
@@ -73,6 +74,16 @@ MARKS = (
 def says(title: str, unit: str, *sentences: str) -> Says:
     """A panel's words, of whole sentences."""
     return Says(title, " ".join(sentences), unit)
+
+
+def others(uid: str, *kept: str) -> tuple[tuple[str, str], ...]:
+    """The other boards, with these variables as they stand: a list by tag would keep all, and one brand is not all.
+
+    >>> others("denyut-brand", "datasource")[0]
+    ('All brands', '/d/denyut-brands?var-datasource=${datasource}')
+    """
+    words = "&".join(f"var-{name}=${{{name}}}" for name in kept)
+    return tuple((title, f"/d/{other}?{words}") for other, title in BOARDS.items() if other != uid)
 
 
 def on_scale(panel: timeseries.Panel) -> timeseries.Panel:
