@@ -111,6 +111,18 @@ def _fit_consumer(app: Any, promised: frozenset[str]) -> None:
     from faust.transport.drivers.aiokafka import Consumer
 
     class Ours(Consumer):  # type: ignore[misc]
+        async def seek_to_committed(self) -> Any:
+            """aiokafka goes back to a place only if it is above 0. What was read while an assignment changed is
+            dropped, and would never be read again at the beginning of a topic."""
+            places = await super().seek_to_committed()
+            for tp, offset in places.items():
+                if offset == 0:
+                    await self._seek(tp, 0)
+            if unknown := [tp for tp, offset in places.items() if offset is None]:
+                thread = self._thread
+                await thread.call_thread(thread._ensure_consumer().seek_to_beginning, *unknown)
+            return places
+
         denyut_gaps = 0  # holes read within SETTLED_S of an assignment, in topics where compaction makes holes
 
         async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
