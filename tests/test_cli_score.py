@@ -68,7 +68,8 @@ def test_a_dead_model_ends_the_run() -> None:
         answered([json.dumps({"text": GOOD})], RuleScorer(lambda _: RuntimeError()))
 
 
-@given(st.lists(st.text("ae ", max_size=6), max_size=40), st.integers(1, 9))
+# Not any letters: texts that differ only in how long a letter is drawn out are one text, and get one answer.
+@given(st.lists(st.sampled_from(["", "a", "e", "ae", "a e", "ea", "ae ea"]), max_size=40), st.integers(1, 9))
 def test_every_line_has_its_answer(texts: list[str], times: int) -> None:
     """Over several chunks, the n-th answer is the n-th line's."""
     texts = [f"{GOOD} {text}" for text in texts * times]
