@@ -88,7 +88,7 @@ stand_in() {
     mmdebstrap --quiet --variant=minbase --dpkgopt='path-exclude=/usr/share/doc/*' \
       --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
       --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
-      trixie "$made/base.tar.part" "${mirror:-http://deb.debian.org/debian}" --format=tar
+      trixie "$made/base.tar.part" ${mirror:+"$mirror"} --format=tar
     mv "$made/base.tar.part" "$made/base.tar"
   fi
   "${engine[@]}" import "$made/base.tar" "$BASE" >/dev/null 2>"$work/import.log" || die "$(cat "$work/import.log")"

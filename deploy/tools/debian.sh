@@ -14,7 +14,8 @@ keys=/usr/share/keyrings/debian-archive-keyring.gpg
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E '/debian/?$' | head -1)
 root=$(mktemp -d); trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/lists/partial" "$root/cache/archives/partial" "$root/debs" "$folder"
-echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} $suite main" > "$root/sources.list"
+[ -n "$mirror" ] || { echo "apt knows no mirror of Debian here" >&2; exit 2; }
+echo "deb [signed-by=$keys] $mirror $suite main" > "$root/sources.list"
 apt() {
   tool=$1; shift
   "$tool" -qq -o "Dir::Etc::sourcelist=$root/sources.list" -o Dir::Etc::sourceparts=/dev/null \

@@ -112,15 +112,8 @@ def _fit_consumer(app: Any, promised: frozenset[str]) -> None:
 
     class Ours(Consumer):  # type: ignore[misc]
         async def seek_to_committed(self) -> Any:
-            """aiokafka goes back to a place only if it is above 0. What was read while an assignment changed is
-            dropped, and would never be read again at the beginning of a topic."""
             places = await super().seek_to_committed()
-            for tp, offset in places.items():
-                if offset == 0:
-                    await self._seek(tp, 0)
-            if unknown := [tp for tp, offset in places.items() if offset is None]:
-                thread = self._thread
-                await thread.call_thread(thread._ensure_consumer().seek_to_beginning, *unknown)
+            await _go_back_to_the_beginning(self, places)
             return places
 
         denyut_gaps = 0  # holes read within SETTLED_S of an assignment, in topics where compaction makes holes
@@ -149,6 +142,18 @@ def _fit_consumer(app: Any, promised: frozenset[str]) -> None:
     else:
         log.warning("faust %s is not %s: its own, slower reading loop is used", faust.__version__, FAUST)
         app.transport.Consumer = Ours
+
+
+async def _go_back_to_the_beginning(consumer: Any, places: Mapping[Any, int | None]) -> None:
+    """aiokafka goes back to a committed place only if it is above 0. What was read while an assignment changed is
+    dropped, and at the beginning of a topic would never be read again. `places`: what is committed, None: nothing yet.
+    """
+    for tp, offset in places.items():
+        if offset == 0:
+            await consumer._seek(tp, 0)
+    if unknown := [tp for tp, offset in places.items() if offset is None]:
+        thread = consumer._thread
+        await thread.call_thread(thread._ensure_consumer().seek_to_beginning, *unknown)
 
 
 async def _drain(consumer: Any, fetcher: Any) -> None:
