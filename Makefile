@@ -72,6 +72,10 @@ check: $(VENV)/.test  ## CI's static half: ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+fuzz: $(VENV)/.test  ## Everything that reads foreign bytes, under a coverage-guided fuzzer: make fuzz ARGS="--seconds 60"
+	$(BIN)/python -m pip install --quiet --constraint deploy/constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 driver: $(VENV)/.test  ## A thousand seeded runs of both workers' pure loops against the slow recount
 	$(BIN)/python -m tests.driver $(or $(ARGS),1000)
 
@@ -101,4 +105,4 @@ evaluate: $(VENV)/.demo  ## The model's quality on the data folder's dev rows: m
 clean:  ## Forget what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo stack image-test boards chart test check driver swings swings-full coverage bench model model-smoke evaluate clean
+.PHONY: help setup demo stack image-test boards chart test check fuzz driver swings swings-full coverage bench model model-smoke evaluate clean

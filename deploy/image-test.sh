@@ -170,6 +170,11 @@ answers() {
   run "$IMAGE" model check >/dev/null || die "denyut model check"
 }
 
+knows_whom_to_trust() {
+  known=$(inside 'python3 -c "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"')
+  [ "$known" -gt 50 ] || die "feeds would trust no server: $known certificate authorities"
+}
+
 tells_nobody() {
   # Files of more than a container's own: /tmp is all that can be written. First that the look would find something.
   look='find /tmp -mindepth 1'
@@ -211,6 +216,7 @@ say "built in $((SECONDS - started)) s"
 is_labelled
 is_confined
 answers
+knows_whom_to_trust
 tells_nobody
 stops_without_its_secret
 runs_the_demo

@@ -38,7 +38,7 @@ def run(settings: Settings, wish: Wish) -> Tally:
     if SOURCE not in settings.sources:
         raise BadSetting(f"DENYUT_SOURCES={','.join(settings.sources)}: expected {SOURCE} among them; "
                          "the posts of any other are rejects")
-    settings.read_secret()  # its people need none; but a file that is named and not there stops the start
+    settings.read_secret(needed=False)  # its people need none; but a file that is named and not there stops the start
     clock, health = Clock(settings.clock), Health("broker", stale_s=float("inf"))  # alive also while it waits for Kafka
     metrics = Metrics((), settings.sources, clock)
     metrics.build(release(), "", "feed")

@@ -112,7 +112,7 @@ def run(settings: Settings, wish: Wish) -> int:
     _check(settings, wish)
     tomorrow_ms = int(time.time() * 1000) + DAY_MS
     reader = Reader(named, Wanted(wish.source, frozenset(settings.sources), frozenset(brands.names),
-                                  settings.read_secret(), tomorrow_ms))
+                                  settings.read_secret(needed=False), tomorrow_ms))
     tally, incidents, curves = Tally(wish.posts, strict=not wish.skip), Incidents(), plot.Curves()
     with ExitStack() as stack:
         rows = stack.enter_context(closing(open_history(wish.posts, named)))

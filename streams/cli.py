@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from models.score import Effort
+    from streams.heart.brands import Brands
     from streams.settings import Settings
 
 EFFORTS = ("fast", "balanced", "exact")  # models.score has them as well; importing it here would cost each start
@@ -150,6 +151,110 @@ def feed_public(**wish: Any) -> int:
     return int(bool(tally.not_sent))
 
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def live(default: str) -> Callable[[Callable[..., int | None]], Callable[..., None]]:
+    """What the feeds of live sources have in common: their options, and that they stay until told to stop."""
+    def decorate(verb: Callable[..., int | None]) -> Callable[..., None]:
+        run = answered(verb)
+        for option in reversed((
+            click.option("--source", default=default, show_default=True, help="Under which its posts are counted."),
+            click.option("--brands", type=_FILE, metavar="FILE", help="The brand file.  [default: DENYUT_BRANDS]"),
+            click.option("--everything", is_flag=True, help="Also posts that name no brand."),
+            click.option("--for", "seconds", type=click.FloatRange(min=1), metavar="SECONDS",
+                         help="Stop after so long.  [default: at Ctrl-C]"),
+        )):
+            run = option(run)
+        return run
+    return decorate
+
+
+def _listen(make: Callable[[str], Any], source: str, brands: Path | None, everything: bool,
+            seconds: float | None) -> int:
+    """Listens to what `make` makes, under this name."""
+    from dataclasses import replace
+
+    from streams.listen import Wish, run
+
+    chosen = settings()
+    chosen = replace(chosen, brands=str(brands or chosen.brands))
+    _logs(chosen)
+    tally = run(chosen, lambda: make(source), Wish(everything, seconds))
+    sent = ", ".join(f"{count} {kind}s" for kind, count in sorted(tally.sent.items()))
+    click.echo(f"sent {sent or 'nothing'}", err=True)
+    return int(bool(tally.not_sent))
+
+
+@feed.command("bluesky")
+@click.option("--url", default="", help="Of a Jetstream server.  [default: a public one]")
+@click.option("--wire", type=click.Choice(["auto", "v1", "v2"]), default="auto", show_default=True,
+              help="Which of Jetstream's two wires it speaks.")
+@click.option("--zstd-dictionary", default="", metavar="FILE", help="Its messages come compressed with this one.")
+@live("bluesky")
+def feed_bluesky(url: str, wire: str, zstd_dictionary: str, **common: Any) -> int:
+    """Public posts of Bluesky, live: a Jetstream server's stream, with edits, removals and accounts that leave."""
+    from streams.sources.bluesky import Options
+    from streams.sources.bluesky_reader import Bluesky
+
+    options = Options.read(url=url, wire=wire, zstd_dictionary=zstd_dictionary)
+    return _listen(lambda name: Bluesky(name, options), **common)
+
+
+@feed.command("mastodon")
+@click.option("--server", required=True, metavar="URL", help="Of a server that has allowed it.")
+@click.option("--token-file", type=_FILE, required=True, metavar="FILE", help="A user's token with read:statuses.")
+@click.option("--stream", default="public", show_default=True, help="Or public:local, public:remote, hashtag.")
+@click.option("--tag", default="", metavar="NAME", help="Of --stream hashtag.")
+@click.option("--wire", type=click.Choice(["auto", "sse", "websocket"]), default="auto", show_default=True,
+              help="How it streams; GoToSocial by websocket alone.")
+@live("mastodon")
+def feed_mastodon(server: str, token_file: Path, stream: str, tag: str, wire: str, **common: Any) -> int:
+    """Public posts that a Mastodon or GoToSocial server sees, live."""
+    from streams.sources.mastodon_reader import Mastodon
+    from streams.sources.mastodon_server import Options
+
+    options = Options.read(server=server, token_file=str(token_file), stream=stream, tag=tag, wire=wire)
+    return _listen(lambda name: Mastodon(name, options), **common)
+
+
+@feed.command("hackernews")
+@click.option("--url", default="", help="Of the API.  [default: the public one]")
+@live("hackernews")
+def feed_hackernews(url: str, **common: Any) -> int:
+    """Stories and comments of Hacker News, as they come."""
+    from streams.sources.hackernews import HackerNews, Options
+
+    options = Options.read(url=url)
+    return _listen(lambda name: HackerNews(name, options), **common)
+
+
+@feed.command("news")
+@click.argument("urls", nargs=-1, metavar="[URL]...")
+@click.option("--list", "listed", type=_FILE, metavar="FILE", help="More of them, one a line.")
+@click.option("--every", default="5m", show_default=True, metavar="SPAN", help="How often each is read.")
+@live("news")
+def feed_news(urls: Sequence[str], listed: Path | None, every: str, **common: Any) -> int:
+    """Feeds: RSS, Atom, JSON Feed. What is in them when they are first read is not news."""
+    from streams.sources.news_reader import News, Options
+
+    options = Options.read(urls=urls, listed=listed, every=every)
+    return _listen(lambda name: News(name, options), **common)
+
+
+@feed.command("push")
+@click.option("--listen", "address", default="127.0.0.1:8181", show_default=True, metavar="HOST:PORT",
+              help="Where senders find it, at /v1/posts.")
+@click.option("--keys", type=_FILE, required=True, metavar="FILE", help="TOML: a [[key]] each: id, sender, secret.")
+@live("push")
+def feed_push(address: str, keys: Path, **common: Any) -> int:
+    """Posts that others send us: signed requests, answered when Kafka has them."""
+    from streams.sources.push_reader import Options, Push
+
+    options = Options(keys, address)
+    return _listen(lambda name: Push(name, options), **common)
+
+
 @main.command()
 @click.argument("posts", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--brands", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
@@ -237,20 +342,46 @@ def brands() -> None:
 @click.option("--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The file that runs now.")
 @click.option("--text", help="Also say which brands this text names.")
 @click.option("--source", default="", help="The source that the text is said to come from.")
+@click.option("--strict", is_flag=True, help="A warning is a failure: exit code 1.")
+@click.option("--cost", "with_cost", is_flag=True, help="Also say what matching costs on this machine.")
 @answered
-def brands_check(path: Path, against: Path | None, text: str | None, source: str) -> None:
-    """Check a brand file before it is published."""
-    from streams.heart.brands import Brands
+def brands_check(path: Path, against: Path | None, text: str | None, source: str, strict: bool, with_cost: bool) -> int:
+    """Check a brand file before it is published: what cannot be, and what can hardly be meant."""
+    from streams import tryout
 
-    checked = Brands.parse(_read(path))
-    if against is not None:
-        checked.follows(Brands.parse(_read(against)))
+    checked = _read(path, against)
     click.echo(f"{path}: number {checked.number}, {len(checked.names)} brands, {len(checked.file.brand)} rules: good")
+    findings = tryout.check(checked, tryout.scored(settings().model))
+    tryout.show_findings(findings, click.echo)
+    if with_cost:
+        click.echo(tryout.cost(checked))
     if text is not None:
         import time
 
         named = checked.match(text, source, int(time.time() * 1000))
         click.echo(", ".join(match.brand for match, _ in named) or "no brand")
+    return int(strict and not all(one.is_note for one in findings))
+
+
+@brands.command("try")
+@click.argument("path", type=_FILE)
+@click.argument("posts", type=_FILE)
+@click.option("--map", "mapping", default="", metavar="FIELD=COLUMN,…", help="Which column holds which field.")
+@click.option("--source", default="", help="The source that the posts are said to come from.  [default: any]")
+@click.option("--json", "as_json", is_flag=True, help="The numbers as one JSON object, without any text.")
+@answered
+def brands_try(path: Path, posts: Path, mapping: str, source: str, as_json: bool) -> None:
+    """Try a brand file on a file of posts: what each brand would get, and what only just, or just not.
+
+    Nothing is sent. Each brand's latest rule is tried, as if it had always held.
+    """
+    from streams import tryout
+
+    outcome = tryout.try_file(_read(path), tryout.Wish(posts, mapping, source))
+    if as_json:
+        click.echo(tryout.as_json(outcome))
+    else:
+        tryout.show(outcome, click.echo)
 
 
 @main.group("model")
@@ -318,13 +449,21 @@ def show_settings() -> None:
         click.echo(f"    {row.meaning}" + ("" if row.value == row.default else f" [default: {row.default or 'empty'}]"))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, against: Path | None = None) -> "Brands":
+    """A brand file, which may have to follow another. Raises `BadBrands`, naming the file that is wrong."""
+    from streams.heart.brands import Brands
     from streams.heart.errors import BadBrands
 
+    old = None if against is None else _read(against)
     try:
-        return path.read_text(encoding="utf-8")
+        read = Brands.parse(path.read_text(encoding="utf-8"))
+        if old is not None:
+            read.follows(old)
     except UnicodeDecodeError:
         raise BadBrands(f"{path}: not UTF-8") from None
+    except BadBrands as error:
+        raise BadBrands(f"{path}: {error}") from None
+    return read
 
 
 def _at_the_door() -> "Settings":

@@ -74,7 +74,7 @@ class Tally(NamedTuple):
 class _Sent:
     """A record under way."""
 
-    __slots__ = ("at_ms", "key", "kind", "partition", "tries", "value")
+    __slots__ = ("at_ms", "key", "kind", "partition", "told", "tries", "value")
 
     def __init__(self, kind: str, key: bytes, value: bytes | None, at_ms: int, partition: int | None = None) -> None:
         self.kind = kind
@@ -82,6 +82,7 @@ class _Sent:
         self.value = value
         self.at_ms = at_ms
         self.partition = partition  # None: by its key
+        self.told: Callable[[str], None] | None = None  # who wants to know what became of it
         self.tries = 0
 
 
@@ -125,13 +126,16 @@ class Feed:
         with self._state:
             return Tally(dict(self._sent), dict(self._not_sent), self._under_way)
 
-    def send(self, happening: Happening) -> bool:
+    def send(self, happening: Happening, told: Callable[[str], None] | None = None) -> bool:
         """Hands one record over; waits while there is no room, or while its key has another one under way.
 
-        False: it can never be written, and is counted as not sent (no_key, too_large, bad_time).
+        `told` is called once, by any thread: "" when it is delivered, or the reason why it was not: timeout (Kafka was
+        away for too long), or one of its own. False: it can never be written, and is counted as not sent (no_key,
+        too_large, bad_time).
         """
         kind = "removal" if happening.value is None else "post"
         sent = _Sent(kind, happening.key, happening.value, happening.at_ms)
+        sent.told = told
         if reason := self._unfit(sent):
             self._give_up(sent, reason)
             return False
@@ -300,13 +304,18 @@ class Feed:
             self._sent[sent.kind] += 1
             self._leave(sent)
         self._observer.observe(PostSent(sent.kind))
+        if sent.told is not None:
+            sent.told("")
 
     def _failed(self, sent: _Sent, error: BaseException) -> None:
-        from kafka.errors import KafkaError, RetriableError
+        from kafka import errors
 
         # The culprit is told what is wrong with it, the others of its batch only that there was one.
-        tries = INNOCENT_TRIES if type(error) is KafkaError else TRIES
-        late = isinstance(error, RetriableError) or self._closed  # the producer has tried again until time was up
+        tries = INNOCENT_TRIES if type(error) is errors.KafkaError else TRIES
+        own = type(error) is errors.KafkaError or isinstance(error, (
+            errors.MessageSizeTooLargeError, errors.RecordListTooLargeError, errors.InvalidTimestampError,
+            errors.InvalidRecordError, errors.CorruptRecordError, errors.PolicyViolationError))
+        late = not own or self._closed  # Kafka's trouble (away, full, access withdrawn), and not this record's
         if late or sent.kind == "tick" or sent.tries >= tries:
             self._lost(sent, "timeout" if late else "refused")
             return
@@ -330,6 +339,8 @@ class Feed:
             self._not_sent[reason] += 1
         log.debug("a %s was not sent: %s", sent.kind, reason)
         self._observer.observe(PostNotSent(reason))
+        if sent.told is not None:
+            sent.told(reason)
 
     def _say(self, sentence: str, *values: object) -> None:
         now_s = time.monotonic()

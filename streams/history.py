@@ -40,12 +40,13 @@ from streams.heart.post import (
 from streams.sources import file
 from streams.sources.file import NO, YES, CsvRows, ParquetRows, Row, Rows, undamaged
 
-MORE = ("score", "label", "brand", "arrived_at", "source", "tick", "feed")  # what a file that is fed does not have
+# What a file that is fed does not have.
+MORE = ("score", "label", "brand", "prompted", "arrived_at", "source", "tick", "feed")
 NEUTRAL = UNIT // 3  # without a label, a third of the scale each
 REMEMBERED = 200_000  # authors; hashing one takes as long as all else of a row
 _KEYED = re.compile(r"[0-9a-f]{32}\Z")
 _KINDS = {kind.value: kind for kind in Kind}
-_AT = re.compile(r"at `\$\.([^`]+)`")
+_AT = re.compile(r"at `\$\.([^`]+?)(?:\[(?:\d+|\.\.\.)\])?`")
 
 
 class Flaw(StrEnum):
@@ -75,7 +76,9 @@ class Flawed(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A post. `score` in 1/10,000, `label` its place in LABELS; None: the model is to be asked. `id` is its key."""
+    """A post. `score` in 1/10,000, `label` its place in LABELS; None: the model is to be asked. `id` is its key.
+    `prompted`: the brands whose own hand is in it.
+    """
 
     number: int
     arrival_ms: int
@@ -90,11 +93,12 @@ class Said(NamedTuple):
     brand: str | None
     score: int | None
     label: int
+    prompted: tuple[str, ...] = ()
 
     def post(self) -> Post:
         """The post as whoever reads `denyut.posts` would have it."""
         return Post(id=self.id, source=self.source, text=self.text or "", created_at=from_ms(self.event_ms),
-                    rev=self.rev, author=self.author, lang=self.lang, kind=self.kind)
+                    rev=self.rev, author=self.author, lang=self.lang, kind=self.kind, prompted=self.prompted)
 
 
 class Gone(NamedTuple):
@@ -294,7 +298,7 @@ class Reader:
         key, is_keyed = self._key(source, native)
         post = Said(number, arrival_ms, event_ms, key, author if is_keyed else self._person(source, author), text,
                     source, said.lang, _KINDS.get((said.kind or "").lower(), Kind.POST), said.rev or 0, said.brand,
-                    score, label)
+                    score, label, _names(said.prompted))
         if score is None:
             self._check(post)
         return post
@@ -325,8 +329,13 @@ class Reader:
 
 _Word = str | int  # ids and handles often are numbers
 _TYPES: dict[str, Any] = {"id": _Word, "text": str, "created_at": Any, "author": _Word, "lang": str, "kind": str,
-                          "rev": int, "removed": Any, "score": float, "label": str, "brand": str, "arrived_at": Any,
-                          "source": str, "tick": Any, "feed": str}
+                          "rev": int, "removed": Any, "score": float, "label": str, "brand": str,
+                          "prompted": str | tuple[str, ...], "arrived_at": Any, "source": str, "tick": Any, "feed": str}
+
+
+def _names(said: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """A list of brands, or the cell of a table that holds them with spaces or commas between."""
+    return tuple(said.replace(",", " ").split()) if isinstance(said, str) else said or ()
 
 
 def _time(value: Any, field: str) -> int:

@@ -107,6 +107,11 @@ FIGURES: tuple[Row, ...] = (
         _BW,
         "Share of the scored mentions that repeat nobody's text; absent without one",
     ),
+    Row("denyut_window_prompted", "gauge", _BW, "Mentions in the window that the brand itself prompted"),
+    Row("denyut_unprompted_votes", "gauge", _BW, "Votes in the window whose mention the brand did not prompt"),
+    Row("denyut_unprompted_mood", "gauge", _BW, "The mean of those votes; absent without one"),
+    Row("denyut_unprompted_mood_lower", "gauge", _BW, "Lower end of its 95 % interval"),
+    Row("denyut_unprompted_mood_upper", "gauge", _BW, "Upper end of its 95 % interval"),
     Row(
         "denyut_swing_severity",
         "gauge",
@@ -156,6 +161,7 @@ FIGURES: tuple[Row, ...] = (
         ("brand",),
         "Share of the brand's usual mentions whose source was healthy, last 5 minutes",
     ),
+    Row("denyut_brand_info", "gauge", ("brand", "title", "group"), "1; how the brand file calls and groups it"),
     Row("denyut_watermark_timestamp_seconds", "gauge", ("brand",), "How far time has come by the log alone"),
     Row("denyut_watermark_delay_seconds", "gauge", ("partition",), "How far the log's time is behind the clock"),
 )
@@ -218,11 +224,48 @@ PIPELINE: tuple[Row, ...] = (
     Row("denyut_loop_lag_seconds", "histogram", (), "How late the event loop ran", _WORK),
     Row("denyut_feed_sent_total", "counter", ("kind",), "Records that a feed delivered"),
     Row("denyut_feed_refused_total", "counter", ("reason",), "Records that a feed could not deliver"),
+    Row("denyut_source_up", "gauge", ("source",), "1 while a feed listens to this source"),
+    Row(
+        "denyut_source_behind_seconds",
+        "gauge",
+        ("source",),
+        "How long ago the moment is up to which nothing of this source is missing",
+    ),
+    Row(
+        "denyut_source_gap_seconds_total",
+        "counter",
+        ("source",),
+        "Seconds of this source in which something may have been said that will not come",
+    ),
+    Row("denyut_source_reconnects_total", "counter", ("source",), "Connections to this source that ended or failed"),
+    Row(
+        "denyut_source_happenings_total",
+        "counter",
+        ("source", "outcome"),
+        "What came from this source, by what became of it",
+    ),
+    Row(
+        "denyut_source_refused_total", "counter", ("source", "reason"), "What came from this source and is none, by why"
+    ),
     Row("denyut_tellings_total", "counter", ("outcome",), "Looks at what Alertmanager fires, to give it reasons"),
     Row("denyut_build_info", "gauge", ("version", "model", "worker"), "1; which release runs here, with which model"),
 )
 
 TABLE: tuple[Row, ...] = FIGURES + PIPELINE
+
+# What becomes of what comes from a source.
+TOOK = (
+    "post",
+    "edit",
+    "removal",
+    "author",  # an author is gone
+    "unmatched",  # a post that names no brand: not sent
+    "unknown",  # a removal, or an edit, of what was never sent
+    "repeated",  # was sent before
+    "gone",  # a post that comes after its own removal: not sent
+    "refused",
+    "misdated",  # counted beside what became of it: more than a minute from when its server saw it
+)
 
 # Every value that a label outside the brand file, the source setting, the partitions and the build may take.
 WORDS: dict[str, tuple[str, ...]] = {
@@ -254,6 +297,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "failed",
         "dropped",
         "told",
+        *TOOK,
     ),
 }
 
@@ -346,13 +390,30 @@ def _held(live: Standing | None, now: Standing | None) -> Standing:
     return (live or Standing())._replace(is_ready=now.is_ready, smallest=now.smallest)
 
 
-class PulseCollector(Collector):
-    """Renders the figures that are shown now, for brands of the brand file (as `listed` knows it) only."""
+class Called(NamedTuple):
+    """How the brand file calls a brand, and with which others it compares it; "": with none."""
 
-    def __init__(self, figures: Figures, listed: Callable[[], frozenset[str]], clock: Clock) -> None:
+    title: str
+    group: str = ""
+
+
+class PulseCollector(Collector):
+    """Renders the figures that are shown now, for brands of the brand file (as `listed` knows it) only.
+
+    `called`: how the brand file calls and groups them; one that it does not have (any more) is called by its name.
+    """
+
+    def __init__(
+        self,
+        figures: Figures,
+        listed: Callable[[], frozenset[str]],
+        clock: Clock,
+        called: Callable[[], Mapping[str, Called]] = dict,
+    ) -> None:
         self._figures = figures
         self._listed = listed
         self._clock = clock
+        self._called = called
 
     def describe(self) -> Iterable[Metric]:
         """The names, without asking for figures."""
@@ -361,12 +422,14 @@ class PulseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family for each row of `FIGURES`."""
         families = {row.name: GaugeMetricFamily(row.name, row.meaning, labels=row.labels) for row in FIGURES}
-        listed = self._listed()
+        listed, called = self._listed(), self._called()
         for partition, shown in sorted(self._figures.now().items()):
             if shown.watermark_ms is not None:
                 behind = self._clock.seconds(self._clock.now_ms() - shown.watermark_ms)
                 families["denyut_watermark_delay_seconds"].add_metric((str(partition),), behind)
             self._partition(families, shown, listed)
+            for brand in listed.intersection(shown.readings):
+                families["denyut_brand_info"].add_metric((brand, *called.get(brand, Called(brand))), 1)
         yield from families.values()
 
     def _partition(self, families: dict[str, GaugeMetricFamily], shown: Shown, listed: frozenset[str]) -> None:
@@ -400,6 +463,11 @@ def _values(reading: Reading) -> tuple[tuple[str, float | None], ...]:
         ("denyut_mood_lower", reading.lower),
         ("denyut_mood_upper", reading.upper),
         ("denyut_organic_ratio", reading.organic),
+        ("denyut_window_prompted", reading.prompted),
+        ("denyut_unprompted_votes", reading.unprompted_votes),
+        ("denyut_unprompted_mood", reading.unprompted),
+        ("denyut_unprompted_mood_lower", reading.unprompted_lower),
+        ("denyut_unprompted_mood_upper", reading.unprompted_upper),
     )
 
 
@@ -500,6 +568,11 @@ class Metrics:
             said.Recovered: self._recovered,
             said.PostSent: self._post_sent,
             said.PostNotSent: self._post_not_sent,
+            said.SourceHeard: self._source_heard,
+            said.SourceRefused: self._source_refused,
+            said.SourceStands: self._source_stands,
+            said.SourceGap: self._source_gap,
+            said.SourceReconnects: self._source_reconnects,
         }
 
     def _made(self, row: Row) -> Any:
@@ -580,6 +653,14 @@ class Metrics:
             self._of["denyut_feed_sent_total"].labels(kind)
         for reason in ("refused", "timeout", "too_large"):
             self._of["denyut_feed_refused_total"].labels(reason)
+
+    def listens(self, source: str) -> None:
+        """Creates what is counted of a live source at 0."""
+        self._of["denyut_source_up"].labels(source).set(0)
+        for name in ("gap_seconds", "reconnects"):
+            self._of[f"denyut_source_{name}_total"].labels(source)
+        for outcome in TOOK:
+            self._of["denyut_source_happenings_total"].labels(source, outcome)
 
     def telling(self, outcome: str) -> None:
         """Alertmanager was asked what it fires and told the reasons: told, failed."""
@@ -668,6 +749,30 @@ class Metrics:
 
     def _post_not_sent(self, notice: said.PostNotSent) -> None:
         self._of["denyut_feed_refused_total"].labels(_listed(notice.reason, WORDS["reason"])).inc()
+
+    # Live sources.
+
+    def _source(self, name: str) -> str:
+        return _listed(name, self._sources)
+
+    def _source_heard(self, notice: said.SourceHeard) -> None:
+        outcome = _listed(notice.outcome, TOOK)
+        self._of["denyut_source_happenings_total"].labels(self._source(notice.source), outcome).inc(notice.count)
+
+    def _source_refused(self, notice: said.SourceRefused) -> None:
+        reason = _listed(notice.reason, WORDS["reason"])
+        self._of["denyut_source_refused_total"].labels(self._source(notice.source), reason).inc()
+
+    def _source_stands(self, notice: said.SourceStands) -> None:
+        source = self._source(notice.source)
+        self._of["denyut_source_up"].labels(source).set(float(notice.is_up))
+        self._of["denyut_source_behind_seconds"].labels(source).set(notice.behind_s)
+
+    def _source_gap(self, notice: said.SourceGap) -> None:
+        self._of["denyut_source_gap_seconds_total"].labels(self._source(notice.source)).inc(notice.seconds)
+
+    def _source_reconnects(self, notice: said.SourceReconnects) -> None:
+        self._of["denyut_source_reconnects_total"].labels(self._source(notice.source)).inc()
 
 
 # The series that are there at 0 before anything happens: a rate needs a beginning.

@@ -25,7 +25,10 @@ from streams.heart.window import Reading, reading
 
 SPANS = {"5m": 5, "1h": 60, "24h": 1440}  # minutes; the day is for the variance
 SHOWN = ("5m", "1h")
-COLUMNS = ("time", "brand", "window", "mentions", "votes", "mood", "lower", "upper")
+# Beside the time, a reading's own fields.
+COLUMNS = {"time": "timestamp[ms]", "brand": "string", "window": "string", "mentions": "int64", "votes": "int64",
+           "mood": "double", "lower": "double", "upper": "double", "prompted": "int64", "unprompted_votes": "int64",
+           "unprompted": "double", "unprompted_lower": "double", "unprompted_upper": "double"}
 ROW_GROUP = 50_000
 MINUTE_MS = MINUTE * PANE_MS
 MENTIONS = 4  # the first fields of sums: mentions by label
@@ -138,10 +141,8 @@ class MoodFile:
 
     def take(self, line: Line) -> None:
         """Writes a line."""
-        said = line.reading
         try:
-            self._writer.write((line.end_ms, said.brand, said.window, said.mentions, said.votes,
-                                said.mood, said.lower, said.upper))
+            self._writer.write((line.end_ms, *(getattr(line.reading, name) for name in _FIELDS)))
         except OSError as error:
             raise _unwritten(self._path, error) from None
 
@@ -150,7 +151,8 @@ def _unwritten(path: Path, error: OSError) -> BadSetting:
     return BadSetting(f"--mood {path}: {error.strerror or error}")
 
 
-Cells = tuple[int, str, str, int, int, float | None, float | None, float | None]
+_FIELDS = tuple(COLUMNS)[1:]
+Cells = tuple[Any, ...]  # in the order of COLUMNS
 
 
 class _Writer(Protocol):
@@ -169,7 +171,7 @@ class _CsvWriter:
     def write(self, cells: Cells) -> None:
         if cells[0] != self._when[0]:
             self._when = cells[0], from_ms(cells[0]).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._csv.writerow((self._when[1], *cells[1:5], *("" if one is None else f"{one:.6f}" for one in cells[5:])))
+        self._csv.writerow((self._when[1], *(f"{one:.6f}" if isinstance(one, float) else one for one in cells[1:])))
 
     def close(self) -> None:
         self._file.close()
@@ -180,10 +182,9 @@ class _ParquetWriter:
         import pyarrow
         from pyarrow.parquet import ParquetWriter
 
-        kinds = (pyarrow.timestamp("ms", "UTC"), pyarrow.string(), pyarrow.string(), pyarrow.int64(), pyarrow.int64(),
-                 pyarrow.float64(), pyarrow.float64(), pyarrow.float64())
+        kinds = {name: pyarrow.type_for_alias(kind) for name, kind in COLUMNS.items()}
         self._arrow = pyarrow
-        self._schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+        self._schema = pyarrow.schema({**kinds, "time": pyarrow.timestamp("ms", "UTC")})
         self._file: Any = ParquetWriter(path, self._schema, compression="zstd")
         self._waiting: list[Cells] = []
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from streams.heart.brands import Brands
+from streams.heart.brands import Brands, words
 from streams.heart.errors import BadPost
 from streams.heart.intake import Judge, Limits, Record
 from streams.heart.post import Post, Removal, decode, id64, near_duplicate
@@ -36,6 +36,7 @@ class Mention:
     source: str
     vote: int | None = None
     copy: bool = False
+    prompted: bool = False
 
     @property
     def pane(self) -> int:
@@ -49,6 +50,7 @@ class _Version:
     post: Post
     score: int
     label: int
+    prompted: bool
 
     @property
     def order(self) -> tuple[int, int, int, int, int]:
@@ -85,7 +87,8 @@ class Recount:
                 said = best.post
                 author = post if said.author is None else id64(f"{said.source}/{said.author}")
                 text = near_duplicate(said.text)
-                out.append(Mention(brand, post, event, author, text, best.label, best.score, said.source))
+                out.append(Mention(brand, post, event, author, text, best.label, best.score, said.source,
+                                   prompted=best.prompted))
         vote(out)
         return out
 
@@ -115,8 +118,15 @@ class Recount:
         named = [match.brand for match, only in self.brands.of(post) if not only or judged.lang in only]
         for brand in named:
             score, label = self.scores[brand, record.partition, record.offset] if judged.known else (0, 3)
-            versions[id64(post.id), brand, event].append(_Version(post.rev, record, post, score, label))
+            prompted = brand in post.prompted or self._is_tagged(brand, post)
+            versions[id64(post.id), brand, event].append(_Version(post.rev, record, post, score, label, prompted))
         return "matched" if named else "unmatched"
+
+    def _is_tagged(self, brand: str, post: Post) -> bool:
+        """Whether the text holds a tag of the campaigns of this brand's rule then in force."""
+        rules = [rule for rule in self.brands.file.brand if rule.name == brand and rule.since_ms <= post.event_ms]
+        said = words(post.text).split()
+        return any(words(tag).strip() in said for tag in max(rules, key=lambda rule: rule.since_ms).own.tags)
 
 
 def vote(mentions: list[Mention]) -> None:
@@ -148,10 +158,15 @@ def figures(mentions: Iterable[Mention], first: int, after: int) -> dict[str, di
             of[("negative", "neutral", "positive", "abstained")[m.label]] += 1
             of["score"] += m.score if m.label != 3 else 0
             of["copies"] += m.copy
+            of["prompted"] += m.prompted
             if m.vote is not None:
                 of[("negative_votes", "neutral_votes", "positive_votes")[m.label]] += 1
                 of["vote"] += m.vote
                 of["vote_square"] += m.vote**2
+                if not m.prompted:
+                    of["unprompted_votes"] += 1
+                    of["unprompted_vote"] += m.vote
+                    of["unprompted_vote_square"] += m.vote**2
     return {brand: {name: value for name, value in of.items() if value} for brand, of in out.items()}
 
 

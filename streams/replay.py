@@ -1,4 +1,4 @@
-"""Replay: a partition of the mentions log, read back at full speed.
+"""Replay: partitions of a log, read back at full speed.
 
 Without a group: this reading moves nobody's position. It goes up to where the log ended when it began, and no further:
 what was written since, by anyone, comes by the live way.
@@ -6,7 +6,7 @@ Knows nothing of frames, trackers or assignments.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from streams.heart.errors import LostBroker
@@ -16,12 +16,17 @@ PATIENCE_S = 30.0  # without an answer: nobody's move but to try again, from the
 
 
 class Chunk(NamedTuple):
-    """Some records of one partition, in order. `after` is the offset that follows them; `last`: the end is reached."""
+    """Some records of one partition, in order. `after` is the offset that follows them; `last`: the end is reached.
+
+    `keys` and `arrivals` (ms) belong to `values`, one each.
+    """
 
     partition: int
     values: tuple[bytes, ...]
     after: int
     last: bool
+    keys: tuple[bytes | None, ...] = ()
+    arrivals: tuple[int, ...] = ()
 
 
 async def read_back(
@@ -54,6 +59,12 @@ async def read_back(
         await consumer.stop()
 
 
+def _chunk(partition: int, records: Sequence[Any], end: int) -> Chunk:
+    after = records[-1].offset + 1
+    return Chunk(partition, tuple(record.value for record in records), after, after >= end,
+                 tuple(record.key for record in records), tuple(record.timestamp for record in records))
+
+
 async def _read(
     consumer: Any, topic: str, starts: Mapping[int, int], wanted: Callable[[], bool]
 ) -> AsyncIterator[Chunk]:
@@ -81,12 +92,11 @@ async def _read(
         if now - heard > PATIENCE_S:
             raise TimeoutError(f"no record for {PATIENCE_S:.0f} s")
         for tp, records in got.items():
-            after = records[-1].offset + 1
-            last = after >= ends[tp]
-            if last:
+            chunk = _chunk(tp.partition, records, ends[tp])
+            if chunk.last:
                 consumer.pause(tp)
                 del left[tp.partition]
-            yield Chunk(tp.partition, tuple(record.value for record in records), after, last)
+            yield chunk
         if not got:
             # The last offsets may hold no record (a transaction's end); the position passes them all the same.
             for tp in list(left.values()):

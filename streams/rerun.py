@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from streams.heart.brands import Brands
+from streams.heart.brands import Brands, Match
 from streams.heart.errors import BadSetting, Reason
 from streams.heart.explain import Voice, explain
-from streams.heart.frame import ABSTAINED, FLOOR, GONE, KINDS, ROW, Frame, Health, Mark, Names, pack
+from streams.heart.frame import ABSTAINED, FLOOR, GONE, KINDS, PROMPTED, ROW, Frame, Health, Mark, Names, pack
 from streams.heart.incident import Step, Swing
 from streams.heart.intake import UNKNOWN_LANG, Asked, Batch, Intake, Judge, Limits, Record, Scored
 from streams.heart.pane import UNIT, end_ms, pane_of
@@ -119,16 +119,18 @@ class _Rows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, said: Said, lang: str, matches: Iterable[tuple[str, str]], scored: tuple[int, int]) -> None:
+    def add(self, said: Said, lang: str, matches: Iterable[Match], scored: tuple[int, int]) -> None:
         name = id64(said.id)
         author = name if said.author is None else self._people.number(said.source, said.author)
         text = name if said.text is None else near_duplicate(said.text)
         shared = (name, author, text, said.event_ms, said.arrival_ms, said.number, 0)
         manner = self._manners.get((said.kind, said.source, lang)) or self._manner(said.kind, said.source, lang)
+        kind, *rest = manner
         brands, rules = self._names["brand"], self._names["rule"]
-        for brand, rule in matches:
-            self._rows.append((*shared, brands.setdefault(brand, len(brands)), said.rev, *scored, *manner,
-                               rules.setdefault(rule, len(rules))))
+        for match in matches:
+            hand = PROMPTED if match.tagged or match.brand in said.prompted else 0
+            self._rows.append((*shared, brands.setdefault(match.brand, len(brands)), said.rev, *scored, kind | hand,
+                               *rest, rules.setdefault(match.rule, len(rules))))
 
     def _manner(self, kind: Kind, source: str, lang: str) -> tuple[int, ...]:
         """The numbers of kind, source, language and model, of which there are few."""
@@ -188,7 +190,7 @@ class Group:
             judged = self._ruler.judge(said.text or "", said.lang)
             self._given.append((said, judged.lang if judged.known else UNKNOWN_LANG, judged.known))
         elif said.brand is not None:
-            self._recorded.add(said, said.lang or UNKNOWN_LANG, ((said.brand, GIVEN),), (said.score, said.label))
+            self._recorded.add(said, said.lang or UNKNOWN_LANG, (Match(said.brand, GIVEN),), (said.score, said.label))
         else:
             self._matched(said, (said.score, said.label))
 
@@ -204,7 +206,7 @@ class Group:
         text = said.text or ""
         found = self._rules.brands.match(text, said.source, said.event_ms)
         lang = self._ruler.language(text, said.lang) if found else UNKNOWN_LANG
-        matches = [(match.brand, match.rule) for match, languages in found if not languages or lang in languages]
+        matches = [match for match, languages in found if not languages or lang in languages]
         if matches:
             self._recorded.add(said, lang, matches, scored)
         else:
@@ -236,7 +238,7 @@ class Group:
                 self._poison(said.number)
             else:
                 assert said.brand is not None
-                rows.add(said, lang, ((said.brand, GIVEN),), (round(scored.score * UNIT), scored.label))
+                rows.add(said, lang, (Match(said.brand, GIVEN),), (round(scored.score * UNIT), scored.label))
         self._tally.asked += len(rows)
         return rows.frame()
 

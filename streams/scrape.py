@@ -99,4 +99,7 @@ class Page:
             negative=negative, neutral=scored - negative - positive, positive=positive,
             score_sum=said("window_score_sum") or 0.0, votes=number("votes"),
             mood=said("mood"), lower=said("mood_lower"), upper=said("mood_upper"), organic=said("organic_ratio"),
-            authors=None if authors is None else int(authors), completeness=1.0 if whole is None else whole)
+            authors=None if authors is None else int(authors), completeness=1.0 if whole is None else whole,
+            prompted=number("prompted"), unprompted_votes=int(said("unprompted_votes") or 0),
+            unprompted=said("unprompted_mood"), unprompted_lower=said("unprompted_mood_lower"),
+            unprompted_upper=said("unprompted_mood_upper"))

@@ -40,12 +40,21 @@ _LOGIN = re.compile(r"(?<![\w.-])([^\s:/@,]+):[^\s/@,]+@")
 Reader = Callable[[str], Any]
 
 
+def milliseconds(said: str) -> int:
+    """A span as one writes it, in ms. Raises `ValueError`.
+
+    >>> milliseconds("90s"), milliseconds("7d")
+    (90000, 604800000)
+    """
+    match = _SPAN.match(said)
+    if match is None:
+        raise ValueError("a span in ms, or such as 500ms, 30s, 5m or 1h")
+    return int(match[1]) * _UNITS[match[2]]
+
+
 def _span(least_ms: int = 0) -> Reader:
     def read(said: str) -> int:
-        match = _SPAN.match(said)
-        if match is None:
-            raise ValueError("a span in ms, or such as 500ms, 30s, 5m or 1h")
-        ms = int(match[1]) * _UNITS[match[2]]
+        ms = milliseconds(said)
         if ms < least_ms:
             raise ValueError(f"at least {span(least_ms)}")
         return ms
@@ -147,7 +156,8 @@ class Settings:
     replication: int = _setting(1, _whole(1, 100), "copies of a new topic; `denyut topics --create` alone asks")
     brands: str = _setting("", _text, "path of the brand file; empty: the demo's brands")
     sources: tuple[str, ...] = _setting(("demo", "file"), _sources, "sources whose posts count; any other is a reject")
-    secret_file: str = _setting("", _text, "path of the key that hides ids and handles; empty: one that everybody has")
+    secret_file: str = _setting("", _text, "path of the key that hides ids and handles; no feed without one")
+    policy: str = _setting("", _text, "path of your own policy entries, one for each source; empty: those that we ship")
     model: str = _setting("", _text, "a path or a Hugging Face name; empty: the embedded model")
     threads: int = _setting(1, _whole(1, 256), "of the model")
     effort: Effort = _setting("balanced", _one_of(EFFORTS),  # noqa: RUF009  # it makes a field, as the others
@@ -205,14 +215,17 @@ class Settings:
         except BadBrands as error:
             raise BadBrands(f"{self.brands or 'demo/brands.toml'}: {error}") from None
 
-    def read_secret(self) -> bytes:
+    def read_secret(self, *, needed: bool = True) -> bytes:
         """The key that hides native ids and handles: all bytes of its file but the white space around them.
 
-        Without a file it is a key that everybody has, and the log says so. Raises `BadSetting`, naming the file.
+        Raises `BadSetting`, naming the file; also without one, where it is needed: what real people write is not hidden
+        with a key that everybody has. Where it is not, because nothing leaves this process, that key will do.
         """
-        if not self.secret_file:
-            log.warning("DENYUT_SECRET_FILE is empty: ids and handles are hidden with a key that everybody has")
+        if not self.secret_file and not needed:
             return DEMO_SECRET
+        if not self.secret_file:
+            raise BadSetting("DENYUT_SECRET_FILE is empty: the ids and handles of real people are hidden with a key of "
+                             "yours; `openssl rand -hex 32 > FILE` makes one, and the same key must be kept")
         try:
             secret = Path(self.secret_file).read_bytes().strip()
         except OSError as error:

@@ -129,6 +129,16 @@ def partitions(settings: Settings, *, embedded: bool = False) -> int:
     return number
 
 
+def policy(settings: Settings, name: str) -> dict[str, str]:
+    """The policy that the broker has for a topic of ours: key -> value. Raises `LostBroker`."""
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    topic = settings.topic(name)
+    with _admin(settings.brokers) as admin:
+        said = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+    return {key: str(one["value"]) for key, one in said.get("topic", {}).get(topic, {}).items()}
+
+
 @contextlib.contextmanager
 def _admin(brokers: str, *, embedded: bool = False) -> Iterator[Any]:
     from kafka import KafkaAdminClient

@@ -52,7 +52,8 @@ def course(swing: Swing, now_ms: int | None = None) -> str:
 
 def grounds(swing: Swing) -> list[str]:
     """How much it rests on, how sure it is, who speaks and of what, the most telling first."""
-    return [said for said in (_base(swing), _chance(swing), who(swing), cause(swing), about(swing)) if said]
+    every = _base(swing), _chance(swing), who(swing), cause(swing), about(swing), _unheard(swing)
+    return [said for said in every if said]
 
 
 def about(swing: Swing, most: int = TERMS) -> str:
@@ -82,6 +83,10 @@ def _chance(swing: Swing) -> str:
     if not swing.chance_weeks > 0:
         return ""
     return f"by chance {'<' if swing.chance_is_bound else ''}1 in {swing.chance_weeks:.0f} weeks"
+
+
+def _unheard(swing: Swing) -> str:
+    return f"{swing.unheard} min not listened to" if swing.unheard else ""
 
 
 def who(swing: Swing) -> str:

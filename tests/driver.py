@@ -20,6 +20,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
+from typing import NamedTuple
+
+import msgspec
 
 from streams.heart.brands import Brands
 from streams.heart.frame import LABELS, unpack
@@ -27,7 +30,7 @@ from streams.heart.incident import Swing
 from streams.heart.intake import Intake, Judged, Limits, Record, Scored
 from streams.heart.minute import Minute, segment_of
 from streams.heart.pane import FIELDS, MINUTE, UNIT, Sums
-from streams.heart.post import Post, encode, encode_tick, from_ms, post_key, tick_key
+from streams.heart.post import Kind, Post, encode, encode_tick, from_ms, post_key, tick_key
 from streams.heart.tracker import Times, Tracker
 from streams.heart.watch import Held, Watch
 from streams.heart.window import WINDOWS, Reading, student
@@ -47,9 +50,11 @@ published = 2026-01-01T00:00:00Z
 [[brand]]
 name = "kopi"
 any = ["kopi"]
+own.tags = ["#hemat"]
 [[brand]]
 name = "teh"
 any = ["teh"]
+own.tags = ["#hangat", "#sore"]
 [[brand]]
 name = "susu"
 any = ["susu"]
@@ -57,6 +62,8 @@ languages = ["id"]
 """)
 WORDS = ("kopi", "teh", "susu", "kopi teh", "nasi")
 SAID = ("enak", "pahit", "biasa saja", "manis sekali", "xx tak dikenal")
+TAGS = ("#hemat", "#hangat", "#sore", "hemat")  # two brands' own, and a word that is none
+HANDS = ((), (), (), ("kopi",), ("teh", "susu"), ("kopi", "nobody"))  # whose account wrote it, or is answered
 
 
 def judge(text: str, declared: str | None) -> Judged:
@@ -79,7 +86,7 @@ class World:
     @classmethod
     def of(cls, seed: int) -> "World":
         """A seeded public, its feed and its broker."""
-        return cls(_Public(random.Random(seed)).logs())
+        return cls(_Public(random.Random(seed), random.Random(f"hands {seed}")).logs())
 
     def until(self, now_ms: int) -> list[Record]:
         """What a reader of all partitions has read by then."""
@@ -93,8 +100,9 @@ class _Sent:
 
 
 class _Public:
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, hands: random.Random) -> None:
         self._rng = rng
+        self._hands = hands  # whose hand is in what is said; apart, so that a seed stays the world it was
         self._partitions = rng.choice([1, 2, 3])
         self._clock = [0] * self._partitions  # how far each partition's broker is behind
         self._sent: list[_Sent] = []
@@ -139,7 +147,8 @@ class _Public:
             yield sent, encode(sent.post)
         elif roll < 0.68:
             sent = self._rng.choice(self._sent[-30:])
-            sent.post = replace_post(sent.post, rev=sent.post.rev + 1, text=self._text())
+            edited = replace_post(sent.post, rev=sent.post.rev + 1, text=self._text())
+            sent.post = msgspec.structs.replace(edited, prompted=self._hands.choice(HANDS))
             yield sent, encode(sent.post)
             if self._rng.random() < 0.2:  # the older version comes again, after the newer
                 yield sent, encode(replace_post(sent.post, rev=sent.post.rev - 1, text=self._text()))
@@ -158,6 +167,8 @@ class _Public:
 
     def _text(self) -> str:
         some = f"{self._rng.choice(WORDS)} {self._rng.choice(SAID)}"
+        if self._hands.random() < 0.2:
+            some = f"{some} {self._hands.choice(TAGS)}"
         return some if self._rng.random() < 0.4 else f"{some} {self._rng.randrange(1000)}"
 
     def _post(self, now: int) -> Post:
@@ -167,13 +178,13 @@ class _Public:
         author = None if self._rng.random() < 0.3 else f"author{self._rng.randrange(12)}"
         event = now - 1000 * ago + self._rng.choice([0, 0, -now % PANE_MS, -now % PANE_MS - 1])
         return Post(id=post_key(source, str(self._count), b"driver"), source=source, text=self._text(),
-                    created_at=from_ms(event), author=author, lang=self._rng.choice([None, "id", "en"]))
+                    created_at=from_ms(event), author=author, lang=self._rng.choice([None, "id", "en"]),
+                    kind=self._hands.choice(list(Kind)), prompted=self._hands.choice(HANDS))
 
 
 def replace_post(post: Post, *, rev: int, text: str, name: str | None = None) -> Post:
     """The post in another version, or under another name."""
-    return Post(id=name or post.id, source=post.source, text=text, created_at=post.created_at, rev=rev,
-                author=post.author, lang=post.lang)
+    return msgspec.structs.replace(post, id=name or post.id, rev=rev, text=text)
 
 
 @dataclass
@@ -421,27 +432,49 @@ def _readings(pulse: Pulse, mentions: list[Mention], sealed: int, present: int) 
 
 def _says(one: Reading, of: Figures, day: Figures) -> bool:
     """Whether a reading is what the figures make, by the definitions of README and card."""
-    def votes(of: Figures) -> int:
-        return sum(of.get(f"{label}_votes") or 0 for label in LABELS[:3])
-
-    def spread(of: Figures, prior: float, weight: int) -> float:
-        n, total, square = votes(of), (of.get("vote") or 0) / UNIT, (of.get("vote_square") or 0) / UNIT**2
-        return (weight * prior + (square - total**2 / n if n else 0)) / (weight + max(n - 1, 0))
-
+    votes = _of_all(of)
     scored = sum(of.get(label) or 0 for label in LABELS[:3])
-    counts = [one.negative, one.neutral, one.positive, one.abstained, one.votes, one.authors, one.mentions]
-    mentions = scored + (of.get("abstained") or 0)
-    wanted = [*(of.get(label) or 0 for label in LABELS), votes(of), of.get("authors"), mentions]
+    counts = [one.negative, one.neutral, one.positive, one.abstained, one.votes, one.authors, one.mentions,
+              one.prompted, one.unprompted_votes]
+    wanted = [*(of.get(label) or 0 for label in LABELS), votes.number, of.get("authors"),
+              scored + (of.get("abstained") or 0), of.get("prompted") or 0, of.get("unprompted_votes") or 0]
     if counts != wanted or not math.isclose(one.score_sum, (of.get("score") or 0) / UNIT, abs_tol=1e-9):
         return False
     if one.organic != (None if not scored else 1 - (of.get("copies") or 0) / scored):
         return False
-    if not votes(of):
-        return (one.mood, one.lower, one.upper) == (None, None, None)
-    mood = (of.get("vote") or 0) / votes(of) / UNIT
-    half = student(4 + votes(day)) * math.sqrt(spread(of, spread(day, 0.45, 5), 50) / votes(of))
-    return all(math.isclose(got or 0.0, want, abs_tol=1e-9) for got, want in
-               zip((one.mood, one.lower, one.upper), (mood, max(mood - half, -1), min(mood + half, 1)), strict=True))
+    return (_is_mood((one.mood, one.lower, one.upper), votes, _of_all(day))
+            and _is_mood((one.unprompted, one.unprompted_lower, one.unprompted_upper), _alone(of), _alone(day)))
+
+
+class _Votes(NamedTuple):
+    number: int
+    total: float
+    squares: float
+
+    def spread(self, prior: float, weight: int) -> float:
+        """Their variance, shrunk to a prior."""
+        within = self.squares - self.total**2 / self.number if self.number else 0
+        return (weight * prior + within) / (weight + max(self.number - 1, 0))
+
+
+def _of_all(of: Figures) -> _Votes:
+    number = sum(of.get(f"{label}_votes") or 0 for label in LABELS[:3])
+    return _Votes(number, (of.get("vote") or 0) / UNIT, (of.get("vote_square") or 0) / UNIT**2)
+
+
+def _alone(of: Figures) -> _Votes:
+    return _Votes(of.get("unprompted_votes") or 0, (of.get("unprompted_vote") or 0) / UNIT,
+                  (of.get("unprompted_vote_square") or 0) / UNIT**2)
+
+
+def _is_mood(said: tuple[float | None, ...], votes: _Votes, day: _Votes) -> bool:
+    """Whether mood, lower and upper end are those of these votes, their day's variance beside them."""
+    if not votes.number:
+        return said == (None, None, None)
+    mood = votes.total / votes.number
+    half = student(4 + day.number) * math.sqrt(votes.spread(day.spread(0.45, 5), 50) / votes.number)
+    return all(got is not None and math.isclose(got, want, abs_tol=1e-9) for got, want in
+               zip(said, (mood, max(mood - half, -1), min(mood + half, 1)), strict=True))
 
 
 def told(pulse: Pulse) -> dict[int, dict[str, Told]]:

@@ -20,6 +20,8 @@ DRIVER = ""
 MINUTE = "tests/test_minute.py"
 TWINS = "tests/test_swing.py -k 'everything_jumps or becomes_normal'"
 STEPS = "tests/test_steps.py"
+MARKED = "tests/test_watch.py -k is_marked"
+PROMPTED = "tests/test_prompted.py"
 USUAL = "tests/test_steps.py -k 'usual or learned or window_s or complete'"
 VOLUME = "tests/test_volume.py"
 
@@ -73,7 +75,7 @@ FAULTS = (
           'first = np.r_[both["id"][1:] != both["id"][:-1], True]'),
     Fault("a row at its floor counts", "facts", 'rows["rev"] >= lowest', 'rows["rev"] > lowest'),
     Fault("the winner has the highest rev", "facts", '~some["rev"],', 'some["rev"],'),
-    Fault("of one rev the earliest arrival wins", "facts", 'some["arrival"],\n', '-some["arrival"],\n'),
+    Fault("of one rev the earliest arrival wins", "facts", 'some["arrival"], ~some', '-some["arrival"], ~some'),
     Fault("of one arrival the earlier place in the log wins", "facts", 'some["offset"], some["partition"]',
           '-some["offset"], some["partition"]'),
     Fault("of one record the smaller score wins", "facts", 'some["score"], after,', '-some["score"], after,'),
@@ -112,6 +114,31 @@ FAULTS = (
           "np.repeat((2 * total + count) // (2 * count), count)", "np.repeat(total, count)"),
     Fault("abstentions do not vote", "ballot", "left = order[(is_scored(rows) & ~said", "left = order[(~said"),
     Fault("sealed sums are kept by the minute", "pane", "add([self._minutes.get(minute, NOTHING), sums])", "sums"),
+    # What the brand has prompted.
+    Fault("what a brand's account has prompted, it has not prompted of another", "intake",
+          "match.brand in post.prompted", "post.prompted"),
+    Fault("a brand's tag is no other's", "intake", "match.tagged or",
+          "any(one.tagged for one in pending.matches) or"),
+    Fault("a brand's tag is looked for by its own rule", "brands", "self._rules[at].is_tagged(hits)",
+          "self._rules[0].is_tagged(hits)"),
+    Fault("what carries a tag is prompted", "intake", "match.tagged or", ""),
+    Fault("a row says that it is prompted", "intake", "kind | hand", "kind"),
+    Fault("the kind itself prompts nothing", "facts", 'rows["kind"] & PROMPTED != 0', 'rows["kind"] != 0'),
+    Fault("of two rows of one record that differ in nothing else the prompted one wins", "facts",
+          '~some["kind"], some["label"]', 'some["kind"], some["label"]', judge=PROMPTED),
+    Fault("in whatever order they come", "facts", '~some["kind"], some["label"]', 'some["label"]', judge=PROMPTED),
+    Fault("a prompted mention has no unprompted vote", "ballot", "votes & ~prompted", "votes"),
+    Fault("nor does it count in their mean", "ballot", "np.where(prompted, 0, value)", "value"),
+    Fault("a prompted mention without a vote is counted too", "ballot", "columns += [prompted,",
+          "columns += [prompted & votes,"),
+    Fault("the interval of unprompted talk rests on the day's unprompted votes", "window", "_mood(alone, _alone(day))",
+          "_mood(alone, _votes(day))"),
+    Fault("without an unprompted vote there is no unprompted mood", "window", "_mood(alone, _alone(day))",
+          "_mood(alone if alone[0] else votes, _alone(day))"),
+    Fault("a frame of version 1 is read", "frame", "READ = (1, VERSION)", "READ = (VERSION,)", judge=PROMPTED),
+    Fault("a frame of version 1 prompts nothing", "frame", "PROMPTED = 0x80", "PROMPTED = 0x04", judge=PROMPTED),
+    Fault("a row of version 1 has no such bit", "frame", "PROMPTED if version > 1 else 0", "PROMPTED if version else 0",
+          judge=PROMPTED),
     # What the detector is told of a minute.
     Fault("on time is what arrived before the pane's end + delay", "facts",
           'rows = self.rows[self.rows["arrival"] < before_ms]', "rows = self.rows"),
@@ -192,6 +219,10 @@ FAULTS = (
           "not incident", judge=STEPS),
     Fault("another ruler hushes all posts too", "watch", "self._detector.hush(2 * series + 1)", "pass", judge=STEPS),
     Fault("a minute that lacks a source is not tested", "watch", ">= COMPLETE", ">= 0.0", judge=STEPS),
+    Fault("a mood says for how long nobody listened", "watch", "in (self._brands[series].mood, ", "in (", judge=MARKED),
+    Fault("and so does a burst", "watch", "self._brands[series].volume):", "):", judge=MARKED),
+    Fault("only minutes that were not tested are said", "watch", "np.flatnonzero(~tested)", "np.flatnonzero(tested)",
+          judge=MARKED),
     Fault("brands are told in the order of their names", "watch",
           "sorted(touched, key=self._name)", "sorted(touched)", judge=STEPS),
     Fault("the second step is number two", "watch", "    step: int = 1\n", "    step: int = 0\n", judge=STEPS),

@@ -7,6 +7,7 @@ what it scales. Knows nothing of Helm, or of what a field may be called (tests/k
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from itertools import combinations
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from streams.settings import Settings
 Thing = dict[str, Any]
 MIB = 1024 * 1024
 STEADY = ("score", "pulse")  # kinds of which there are several pods
+PULLS = ("bluesky", "mastodon", "hackernews", "news")  # feeds that go out to what they listen to
+TOKENS = "/etc/denyut/secrets"
 
 
 class Workload(NamedTuple):
@@ -115,13 +118,13 @@ def resources(render: Render) -> Iterator[str]:
 def volumes(render: Render) -> Iterator[str]:
     """No claim, no part of the host; /tmp is bounded; what is given is read only and a whole folder."""
     for one in render.workloads:
-        kinds = {"emptyDir", "configMap", "secret"}
+        kinds = {"emptyDir", "configMap", "secret", "projected"}
         yield from (f"{one.component}: {one_volume}" for one_volume in one.pod["volumes"]
                     if not (set(one_volume) - {"name"}) <= kinds)
         yield from (f"{one.component}: {volume}" for volume in one.pod["volumes"]
                     if "emptyDir" in volume and not volume["emptyDir"].get("sizeLimit"))
         yield from (f"{one.component}: secret for all" for volume in one.pod["volumes"]
-                    if "secret" in volume and volume["secret"].get("defaultMode") != 0o440)
+                    for kind in {"secret", "projected"} & set(volume) if volume[kind].get("defaultMode") != 0o440)
         for mount in one.box["volumeMounts"]:
             if "subPath" in mount or (mount["mountPath"] != "/tmp" and mount.get("readOnly") is not True):
                 yield f"{one.component}: {mount}"
@@ -141,7 +144,9 @@ def probes(render: Render) -> Iterator[str]:
         start = one.box.get("startupProbe", {})
         if start.get("failureThreshold", 0) * start.get("periodSeconds", 10) < 300:
             yield f"{one.component}: killed before the model is loaded"
-        if one.box.get("ports") != [{"name": "metrics", "containerPort": 9100}] \
+        port = _feed(one, render.values).get("port")
+        pushed = [{"name": "push", "containerPort": port}] if port else []
+        if one.box.get("ports") != [{"name": "metrics", "containerPort": 9100}, *pushed] \
                 or one.env.get("DENYUT_HTTP") != "0.0.0.0:9100":
             yield f"{one.component}: pages"
 
@@ -165,12 +170,53 @@ def environment(render: Render) -> Iterator[str]:
         if settings.stop_ms >= one.pod["terminationGracePeriodSeconds"] * 1000:
             yield f"{one.component}: killed while it stops"
         mounted = [mount["mountPath"] for mount in one.box["volumeMounts"]]
-        yield from (f"{one.component}: {path} is in no volume" for path in (settings.brands, settings.secret_file)
+        files = settings.brands, settings.secret_file, settings.policy
+        yield from (f"{one.component}: {path} is in no volume" for path in files
                     if path and path.rpartition("/")[0] not in mounted)
         if bool(settings.secret_file) != (one.component == "feed" and bool(render.values["secret"]["existingSecret"])):
             yield f"{one.component}: the key for ids is for feeds alone"
         if bool(settings.brands) != (one.component != "topics" and not render.values["demo"]):
             yield f"{one.component}: brands"
+        if bool(settings.policy) != (one.component == "feed" and bool(render.values["policy"])):
+            yield f"{one.component}: policy"
+
+
+def tokens(render: Render) -> Iterator[str]:
+    """The files that a feed is given, each out of the secret that the values name, and every one that it is told of."""
+    for one in render.lasting:
+        given = {item["path"]: (source["secret"]["name"], item["key"]) for volume in one.pod["volumes"]
+                 for source in volume.get("projected", {}).get("sources", []) for item in source["secret"]["items"]}
+        asked = {said["path"]: (said["secret"], said["key"]) for said in _feed(one, render.values).get("secrets", [])}
+        if given != asked:
+            yield f"{one.component}: {sorted(given)}, not {sorted(asked)}"
+        if bool(asked) != (TOKENS in [mount["mountPath"] for mount in one.box["volumeMounts"]]):
+            yield f"{one.component}: files that nobody sees"
+        told = {word.removeprefix(f"{TOKENS}/") for word in one.box["args"] if word.startswith(f"{TOKENS}/")}
+        yield from (f"{one.component}: no file {name}" for name in sorted(told - set(given)))
+
+
+def policies(render: Render) -> Iterator[str]:
+    """The policy is the values' own, and another one rolls the feeds and nobody else."""
+    said = render.values["policy"]
+    texts = [thing["data"]["policy.toml"] for thing in render.of("ConfigMap") if "policy.toml" in thing["data"]]
+    if texts != ([said.strip() + "\n"] if said else []):
+        yield f"{texts}"
+    for one in render.workloads:
+        noted = one.thing["spec"]["template"]["metadata"].get("annotations", {}).get("denyut/policy")
+        if noted != (sha256(said.encode()).hexdigest() if said and one.component == "feed" else None):
+            yield f"{one.component}: {noted}"
+
+
+def services(render: Render) -> Iterator[str]:
+    """Who pushes finds the one feed that listens, on its port; nobody else is called by a name."""
+    found = {thing["metadata"]["name"]: thing["spec"] for thing in render.of("Service")}
+    for one in render.lasting:
+        port, name = _feed(one, render.values).get("port"), one.thing["metadata"]["name"]
+        if one.component != "pulse" and bool(port) != (name in found):
+            yield f"{name}: a service, and port {port}"
+        elif port and not (found[name]["selector"] == one.thing["spec"]["selector"]["matchLabels"] and found[name][
+                "ports"] == [{"name": "push", "port": port, "targetPort": "push"}]):
+            yield f"{name}: {found[name]}"
 
 
 def verbs(render: Render) -> Iterator[str]:
@@ -239,7 +285,7 @@ def budgets(render: Render) -> Iterator[str]:
 
 
 def walls(render: Render) -> Iterator[str]:
-    """Into a pod comes a scrape alone; out of it go names, Kafka, and what its task asks for."""
+    """Into a pod come a scrape and what is pushed; out of it go names, Kafka, and what its task asks for."""
     for one in render.workloads:
         found = [thing["spec"] for thing in render.of("NetworkPolicy") if _covers(thing["spec"]["podSelector"], one)]
         if not render.values["networkPolicy"]["enabled"]:
@@ -249,17 +295,24 @@ def walls(render: Render) -> Iterator[str]:
         if not any(set(spec["policyTypes"]) == {"Ingress", "Egress"} for spec in found):
             yield f"{one.component}: open"
         doors = [door for spec in found for door in spec.get("ingress", [])]
-        if [door.get("ports") for door in doors] != [[{"port": 9100, "protocol": "TCP"}]] * (one.component != "topics"):
+        entered = [*([9100] if one.component != "topics" else []), *([port] if (port := _feed(
+            one, render.values).get("port")) else [])]
+        if [door.get("ports") for door in doors] != [[{"port": port, "protocol": "TCP"}] for port in entered]:
             yield f"{one.component}: ingress {doors}"
-        if not all(peer.get("namespaceSelector", {}).get("matchLabels") for door in doors for peer in door["from"]):
+        if not all(peer.get("namespaceSelector", {}).get("matchLabels") for door in doors[:1] for peer in door["from"]):
             yield f"{one.component}: anybody may scrape"
+        if [_peer(said) for said in _feed(one, render.values).get("ingress", [])] != [
+                peer for door in doors[1:] for peer in door["from"]]:
+            yield f"{one.component}: not the senders {doors[1:]}"
         ways = [way for spec in found for way in spec.get("egress", [])]
         ports = {port["port"] for way in ways for port in way.get("ports", [])}
         if not all(way.get("ports") for way in ways) or ports != {53} | _ports(one, render.values):
             yield f"{one.component}: egress to {ports}"
-        blocks = {(peer["ipBlock"]["cidr"], port["port"]) for way in ways for port in way.get("ports", [])
-                  for peer in way.get("to", []) if "ipBlock" in peer}
-        if not {(way["cidr"], way["port"]) for way in _egress(one, render.values)} <= blocks:
+        blocks = [(peer["ipBlock"], port["port"]) for way in ways for port in way.get("ports", [])
+                  for peer in way.get("to", []) if "ipBlock" in peer]
+        asked = [({key: way[key] for key in ("cidr", "except") if way.get(key)}, way["port"])
+                 for way in _egress(one, render.values)]
+        if not all(way in blocks for way in asked):
             yield f"{one.component}: no way to {blocks}"
         labels = render.values["networkPolicy"]["monitoring"]["namespaceLabels"]
         if one.component == "tell" and [{"namespaceSelector": {"matchLabels": labels}}] not in [
@@ -344,8 +397,8 @@ def sizes(render: Render) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Render], Iterator[str]], ...] = (
-    restricted, accounts, resources, volumes, probes, environment, verbs, kinds, selectors, spread, budgets, walls,
-    monitors, scalers, lag, secrets, sizes)
+    restricted, accounts, resources, volumes, probes, environment, tokens, policies, services, verbs, kinds, selectors,
+    spread, budgets, walls, monitors, scalers, lag, secrets, sizes)
 
 
 def _covers(selector: Mapping[str, Any], workload: Workload) -> bool:
@@ -363,5 +416,22 @@ def _ports(one: Workload, values: Mapping[str, Any]) -> set[int]:
 
 def _egress(one: Workload, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Where else, by the values."""
-    asked = {"tell": {"": values["tell"]}, "feed": {feed["name"]: feed for feed in values["feeds"]}}
-    return list(asked.get(one.component, {}).get(one.labels.get("denyut/feed", ""), {}).get("egress", []))
+    if one.component == "tell":
+        return list(values["tell"]["egress"])
+    feed = _feed(one, values)
+    return list(feed.get("egress", values["feed"]["egress"] if feed and feed["args"][1] in PULLS else []))
+
+
+def _feed(one: Workload, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the values say of a feed; nothing of others."""
+    named = {feed["name"]: feed for feed in values["feeds"]} if one.component == "feed" else {}
+    found: Mapping[str, Any] = named.get(one.labels.get("denyut/feed", ""), {})
+    return found
+
+
+def _peer(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A sender, as a network policy says it."""
+    if "cidr" in said:
+        return {"ipBlock": dict(said)}
+    names = {"namespaceLabels": "namespaceSelector", "podLabels": "podSelector"}
+    return {names[key]: {"matchLabels": value} for key, value in said.items()}

@@ -709,7 +709,7 @@ def test_a_long_history_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     curves = plot.Curves()
     for minute in range(100):
         for brand in ("kopi", "teh")[:1 + minute % 2]:
-            curves.take(Line(minute * MINUTE_MS, reading(brand, "1h", [0, 1] + [0] * 9, [0] * 11, (None, 1.0))))
+            curves.take(Line(minute * MINUTE_MS, reading(brand, "1h", [0, 1] + [0] * 13, [0] * 15, (None, 1.0))))
     assert {len(points) <= 10 for points in curves.of.values()} == {True}
     assert all(point.end_ms // MINUTE_MS % curves.stride == 0 for points in curves.of.values() for point in points)
 

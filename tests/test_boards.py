@@ -208,7 +208,7 @@ def test_counts_of_events_are_whole() -> None:
     asked = [target["expr"] for each in bars(json.loads(texts()["denyut-pipeline"])) for target in each["targets"]]
     assert len(asked) > 8
     broken = {name for expr in asked if "round(" not in expr for name, _ in metrics_of(lint.spoken(expr))}
-    assert {"denyut_recovery_seconds_sum"} == broken
+    assert {"denyut_recovery_seconds_sum", "denyut_source_gap_seconds_total"} == broken
 
 
 def test_a_bar_is_of_its_step() -> None:
@@ -239,12 +239,9 @@ def test_everything_that_is_measured_is_on_a_board() -> None:
 
 def test_moods_are_never_summed_and_replays_never_shown() -> None:
     """Mood and its interval are taken by `max by`, without the brands whose figures are a replay."""
-    moods = [
-        query
-        for query in queries()
-        if {"denyut_mood", "denyut_mood_lower", "denyut_mood_upper"} & {name for name, _ in metrics_of(query.expr)}
-    ]
-    assert len(moods) > 10
+    moods = [query for query in queries() if lint.MOODS & {name for name, _ in metrics_of(query.expr)}]
+    assert len(moods) > 15
+    assert 6 == len(lint.MOODS)
     for query in moods:
         assert query.expr.startswith("max by (brand"), query
         assert "unless on (brand) max by (brand) (denyut_replaying) == 1" in query.expr, query
@@ -346,7 +343,50 @@ def test_a_quiet_minute_raises_no_alarm() -> None:
     assert len(quiet) == 2
 
 
+def test_share_of_voice_of_a_group_is_what_rules_record() -> None:
+    """A group spans workers: boards ask for what was recorded, of the window that is chosen, and never add it up."""
+    asked = [query for query in queries() if "share_of_voice" in query.expr]
+    assert {"denyut-brand", "denyut-brands"} == {query.board for query in asked}
+    assert {name for name in recorded() if "share_of_voice" in name} == {
+        name for query in asked for name, _ in metrics_of(query.expr)
+    }
+    for query in asked:
+        assert query.expr.startswith("max by ("), query
+        assert query.expr.count('window=~"1h"') == query.expr.count("share_of_voice"), query
+
+
+def test_a_board_without_a_live_source_says_so() -> None:
+    """A strip of none is no strip of one that is not connected."""
+    board = json.loads(texts()["denyut-pipeline"])
+    [connected] = [each for each in lint.panels(board) if each["title"] == "Connected"]
+    assert "label_replace(vector(-1)" in connected["targets"][0]["expr"]
+    [mapping] = connected["fieldConfig"]["defaults"]["mappings"]
+    assert {"-1": "no live source", "0": "not connected", "1": "connected"} == {
+        value: told["text"] for value, told in mapping["options"].items()
+    }
+
+
 def test_a_replay_is_no_part_of_the_whole() -> None:
     """Shares of voice add up to 1 also while a brand is read back."""
     whole = ask.VOICE.partition("sum(")[2]
     assert "unless on (brand) max by (brand) (denyut_replaying) == 1" in whole
+
+
+def told(uid: str, title: str) -> str:
+    """What a panel says of itself."""
+    [said] = [each["description"] for each in lint.panels(json.loads(texts()[uid])) if each["title"].startswith(title)]
+    return str(said)
+
+
+def test_a_group_without_shares_is_explained() -> None:
+    """Boards say when rules record none: nobody speaks, or a brand of the group is away."""
+    one, all_of_them = told("denyut-brand", "Share of voice in its"), told("denyut-brands", "Share of voice by group")
+    assert "or a brand of the group is a replay, or not shown." in one
+    assert "or of which a brand is a replay, or not shown, is not here." in all_of_them
+
+
+def test_a_connection_that_failed_counts_as_one_that_ended() -> None:
+    """The panel says what the program counts."""
+    [row] = [row for row in TABLE if row.name == "denyut_source_reconnects_total"]
+    assert row.meaning.endswith("ended or failed")
+    assert "ended or could not be made" in told("denyut-pipeline", "Connections ended or failed")

@@ -153,11 +153,11 @@ def test_a_brand_is_called_what_its_rules_say() -> None:
         any = ["lumora", "kopilumora*"]
         none = ["lumora street"]
         near = [["senja", "kopi", 3]]
-        own = ["@lumora"]
+        own.tags = ["#lumora"]
         [[brand]]
         name = "quovira"
         any = ["quovira"]
         """)
-    said = {"kopi-lumora", "Kopi Lumora", "lumora", "kopilumora*", "@lumora", "senja", "kopi"}
+    said = {"kopi-lumora", "Kopi Lumora", "lumora", "kopilumora*", "#lumora", "senja", "kopi"}
     assert said == brands.called("kopi-lumora")
     assert frozenset() == brands.called("nobody")

@@ -19,7 +19,10 @@ from streams.heart.errors import BadSetting
 from streams.heart.frame import LABELS
 from streams.heart.window import WINDOWS
 from streams.metrics import PARTS, TABLE
+from streams.policy import Policy
 from streams.settings import Settings
+from streams.sources.push import MAX_BODY
+from streams.sources.push_reader import Options
 from streams.topics import TOPICS
 from tests import helm, kube, policy
 from tests.helm import CHART, Thing, Values
@@ -32,7 +35,7 @@ DEFAULTS = helm.values_of(CHART / "values.yaml")
 LEAST = helm.values_of(CASES["least"])
 # What the chart gives by itself, from values of other names.
 OWN = {"brokers", "prefix", "partitions", "replication", "brands", "sources", "secret_file", "http", "instance",
-       "stop_ms", "alertmanager"}
+       "stop_ms", "alertmanager", "policy"}
 
 
 def things_of(name: str) -> list[Thing]:
@@ -169,6 +172,57 @@ def test_the_brand_file_arrives_as_it_was_written() -> None:
     assert ("kopi-lumora",) == tuple(Brands.parse(data["listening.toml"]).names)
 
 
+@pytest.mark.parametrize("case", ["live", "example production"])
+def test_the_policy_lets_every_live_source_start(case: str, tmp_path: Path) -> None:
+    """It is one to the program, and topics are kept as it asks."""
+    path = tmp_path / "policy.toml"
+    path.write_text(only(things_of(case), "ConfigMap", "-policy")["data"]["policy.toml"])
+    entries = Policy.read(Settings(policy=str(path)))
+    (posts,) = [{key: str(value) for key, value in topic.policy.items()} for topic in TOPICS if topic.name == "posts"]
+    sources = [feed["source"] for feed in helm.values_of(CASES[case])["feeds"]]
+    assert len(sources) > 1
+    for source in sources:
+        assert entries.admit(source, posts).store_text
+
+
+def test_the_live_example_of_the_readme_starts(tmp_path: Path) -> None:
+    """It is rendered, and its policy lets every source in it start."""
+    (said,) = re.findall(r"^```yaml\n(sources: .+?)```", (CHART / "README.md").read_text(), re.M | re.S)
+    (values,) = helm.loaded(said)
+    things = helm.things(helm.render(merged(LEAST, {**values, "secret": SECRET})))
+    path = tmp_path / "policy.toml"
+    path.write_text(only(things, "ConfigMap", "-policy")["data"]["policy.toml"])
+    entries = Policy.read(Settings(policy=str(path)))
+    assert [True] * 3 == [entries.entry(feed["source"]).store_text for feed in values["feeds"]]
+
+
+@pytest.mark.parametrize("said", [
+    "[mastodon]", '["mastodon"]', " [ 'mastodon' ] # a", "mastodon = {a = 1}", "mastodon.a = 1",
+])
+def test_an_entry_may_be_written_as_toml_may_be(said: str) -> None:
+    """The chart finds it."""
+    assert {"mastodon"} == set(tomllib.loads(said))
+    feed = {**FEED, "args": ["feed", "mastodon"], "source": "mastodon"}
+    assert "" == refusal({"feeds": [feed], "sources": ["mastodon"], "secret": SECRET, "policy": f"# ours\n{said}\n"})
+
+
+def test_the_sources_that_need_no_entry_are_the_policys() -> None:
+    """Those that we ship, and that ask for nobody's approval."""
+    (named,) = re.findall(r'has \$feed\.source \(list ([^)]+)\)', (CHART / "templates" / "guards.yaml").read_text())
+    free = {source for source, entry in Policy.read(Settings()).entries.items() if not entry.needs_approval}
+    assert free == set(re.findall(r'"(\w+)"', named))
+
+
+def test_the_way_up_names_what_is_there() -> None:
+    """Workload and container that UPGRADING sets an image of; and how long frames stay."""
+    page = (CHART / "UPGRADING.md").read_text()
+    ((workload, box),) = re.findall(r"kubectl set image statefulset/NAME-(\w+) (\w+)=IMAGE", page)
+    pod = only(things_of("least"), "StatefulSet", f"-{workload}")["spec"]["template"]["spec"]
+    assert [box] == [one["name"] for one in pod["containers"]]
+    (mentions,) = [topic.policy["retention.ms"] for topic in TOPICS if topic.name == "mentions"]
+    assert f"no way back for {int(mentions) // 3_600_000} h" in page
+
+
 def test_a_new_brand_file_restarts_nobody() -> None:
     """Workers re-read it: the pods' templates are the same, so nothing is rolled."""
     values = helm.values_of(CASES["brands"])
@@ -248,7 +302,18 @@ def test_an_unknown_key_is_an_error(at: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(("over", "names"), [
-    ({"feeds": [{"name": "a", "args": ["feed", "public"], "source": "demo", "port": 1}]}, "port"),
+    ({"feeds": [{"name": "a", "args": ["feed", "public"], "source": "demo", "ports": 1}]}, "ports"),
+    ({"feeds": [{"name": "a", "args": ["feed", "push"], "source": "push", "port": 9100}]}, "feeds/0/port"),
+    ({"feeds": [{"name": "a", "args": ["feed", "push"], "source": "push", "ingress": [{"podLabels": {"a": "b"}}]}]},
+     "feeds/0/ingress/0"),
+    ({"feeds": [{"name": "a", "args": ["feed", "push"], "source": "push", "ingress": [{
+        "cidr": "10.0.0.0/8", "namespaceLabels": {"a": "b"}}]}]}, "feeds/0/ingress/0"),
+    ({"feeds": [{"name": "a", "args": ["feed", "push"], "source": "push", "ingress": [{"namespaceLabels": {}}]}]},
+     "feeds/0/ingress/0/namespaceLabels"),
+    ({"feeds": [{"name": "a", "args": ["feed", "push"], "source": "push", "secrets": [{
+        "secret": "a", "key": "b", "path": "../b"}]}]}, "feeds/0/secrets/0/path"),
+    ({"feeds": [{"name": "a", "args": ["feed", "push"], "source": "push", "secrets": [{
+        "secret": "", "key": "b", "path": "b"}]}]}, "feeds/0/secrets/0/secret"),
     ({"feeds": [{"name": "a", "args": ["work", "score"], "source": "demo"}]}, "feeds/0/args/0"),
     ({"score": {"resources": {"limits": {"memory": "1Gi", "cpu": "1"}}}}, "cpu"),
     ({"score": {"replicas": "3"}}, "score/replicas"),
@@ -303,13 +368,35 @@ def test_an_address_that_the_program_refuses_is_refused_by_the_chart(said: str) 
 def test_a_scrape_may_hold_a_thousand_brands() -> None:
     """One pulse worker may be all that is left: every series of each brand, of 12 sources, and those of the process."""
     many = {"brand": 1, "window": len(WINDOWS), "direction": 2, "kind": len(PARTS), "sentiment": len(LABELS),
-            "source": 12}
+            "source": 12, "title": 1, "group": 1}
     brand = sum(prod(many[label] for label in row.labels) for row in TABLE if "brand" in row.labels)
-    assert f"1,000 brands x (83 + 4 x 12 sources) = {1000 * brand:,}" in (CHART / "values.yaml").read_text()
+    assert f"1,000 brands x (104 + 4 x 12 sources) = {1000 * brand:,}" in (CHART / "values.yaml").read_text()
     assert 1.5 * 1000 * brand < DEFAULTS["pulse"]["sampleLimit"]
 
 
+def test_a_feed_may_hold_what_is_pushed() -> None:
+    """All requests that may be in hand, each as it came and as it was read, fit in its limit twice over."""
+    most = Options(keys=Path("keys")).in_hand
+    told = f"{most} x {MAX_BODY // 1_000_000} x 2 = {2 * most * MAX_BODY // 1_000_000} MB"
+    assert [1, 1] == [(CHART / name).read_text().count(told) for name in ("values.yaml", "README.md")]
+    assert "512Mi" == DEFAULTS["feed"]["resources"]["limits"]["memory"]
+    assert 2 * 2 * most * MAX_BODY + 60e6 < 512 * 2**20
+
+
+def test_the_day_of_sums_is_what_was_measured() -> None:
+    """By the README's figure; a quarter either way, because that is measured anew."""
+    table = (CHART.parents[1] / "README.md").read_text()
+    (measured,) = re.findall(r"\| 24 h of sealed minutes of 1,000 busy brands \| [^|]+ \| (\d+) MB \|", table)
+    (said,) = re.findall(r"1,000 busy brands: (\d+) MB of sealed minutes", (CHART / "values.yaml").read_text())
+    assert abs(int(said) / int(measured) - 1) < 0.25
+
+
 FEED = {"name": "a", "args": ["feed", "public"], "source": "demo"}
+BLUESKY: Mapping[str, Any] = {"name": "a", "args": ["feed", "bluesky"], "source": "bluesky"}
+SENDERS = [{"namespaceLabels": {"kubernetes.io/metadata.name": "gateway"}}]
+PUSH: Mapping[str, Any] = {
+    "name": "a", "args": ["feed", "push", "--listen", "0.0.0.0:9180", "--keys", "/etc/denyut/secrets/keys"],
+    "source": "push", "port": 9180, "secrets": [{"secret": "a", "key": "b", "path": "keys"}], "ingress": SENDERS}
 SECRET = {"existingSecret": "a"}
 TELL = {"enabled": True, "alertmanager": "http://alertmanager:9093"}
 LINKS = {"boards": "https://grafana.example", "runbooks": "https://wiki.example"}
@@ -339,7 +426,32 @@ ILLEGAL: Mapping[tuple[str, str], Values] = {
     ("brands.file and", "brands.existingConfigMap: which"): {"brands": {"file": "number = 1"}},
     ("demo", "brands.existingConfigMap: the demo"): {"demo": True},
     ("brands.file and", "brands.existingConfigMap: one of them"): {"brands": {"existingConfigMap": ""}},
-    ("feeds", "secret.existingSecret"): {"feeds": [FEED]},
+    ("feeds[0].args=feed public", "secret.existingSecret"): {"feeds": [FEED]},
+    ("feeds[0].args=feed bluesky and", "secret.existingSecret"):
+        {"feeds": [BLUESKY], "sources": ["bluesky"], "demo": True, "brands": {"existingConfigMap": ""}},
+    ("policy", "feeds"): {"policy": "commercial = false"},
+    ("feeds[0].args=feed mastodon", "policy"): {
+        "feeds": [{**FEED, "args": ["feed", "mastodon"], "source": "mastodon"}], "sources": ["mastodon"],
+        "secret": SECRET, "policy": "# [mastodon]\n[mastodon2]\nterms = '[mastodon]'\n"},
+    ("feeds[0].source=reviews", "policy"): {
+        "feeds": [{**BLUESKY, "args": ["feed", "bluesky", "--source", "reviews"], "source": "reviews"}],
+        "sources": ["reviews"], "secret": SECRET},
+    ("feeds[0].args=feed bluesky --source=sky", "feeds[0].source=bluesky"):
+        {"feeds": [{**BLUESKY, "args": ["feed", "bluesky", "--source=sky"]}], "sources": ["bluesky"], "secret": SECRET},
+    ("feeds[0].port=9180", "feeds[0].args=feed bluesky: nobody"):
+        {"feeds": [{**BLUESKY, "port": 9180, "ingress": SENDERS}], "sources": ["bluesky"], "secret": SECRET},
+    ("feeds[0].args=feed push", "feeds[0].port: senders"): {
+        "feeds": [{key: PUSH[key] for key in ("name", "args", "source", "secrets")}], "sources": ["push"],
+        "secret": SECRET},
+    ("feeds[0].port=9181", "feeds[0].args=feed push"): {
+        "feeds": [{**PUSH, "port": 9181}], "sources": ["push"], "secret": SECRET},
+    ("feeds[0].ingress", "networkPolicy.enabled"): {
+        "feeds": [{**PUSH, "ingress": []}], "sources": ["push"], "secret": SECRET},
+    ("feeds[0].ingress", "feeds[0].port=none"): {"feeds": [{**FEED, "ingress": SENDERS}], "secret": SECRET},
+    ("feeds[0].secrets.path=a", "feeds[0].secrets: two"): {
+        "feeds": [{**FEED, "secrets": [{"secret": "a", "key": "a", "path": "a"}] * 2}], "secret": SECRET},
+    ("feeds[0].args: /etc/denyut/secrets/keys", "feeds[0].secrets"): {
+        "feeds": [{**PUSH, "secrets": []}], "sources": ["push"], "secret": SECRET},
     ("feeds[0].source=demo", "sources=other"): {"feeds": [FEED], "sources": ["other"], "secret": SECRET},
     ("feeds[0].name", "feeds[1].name"): {"feeds": [FEED, FEED], "secret": SECRET},
     ("feeds[0].args=feed file posts.csv", "feeds[0].name=a"):
@@ -440,9 +552,10 @@ def strimzi(name: str) -> list[Thing]:
     return helm.loaded((DEPLOY / "kafka" / f"{name}.yaml").read_text())
 
 
-# What each process does with Kafka; streams/agents, streams/feed.py and streams/told.py are where.
+# What each process does with Kafka; streams/agents, streams/feed.py, streams/listen.py and streams/told.py are where.
 RIGHTS = {
-    "feed": {("posts", "Write"), ("mentions", "Describe"), ("cursors", "Read"), ("cursors", "Write")},
+    "feed": {("posts", "Read"), ("posts", "Write"), ("posts", "DescribeConfigs"), ("mentions", "Describe"),
+             ("cursors", "Read"), ("cursors", "Write")},
     "score": {("posts", "Read"), ("mentions", "Write"), ("rejects", "Write"), ("-score", "Read")},
     "pulse": {("mentions", "Read"), ("posts", "Read"), ("swings", "Write"), ("-pulse", "Read")},
     "tell": {("swings", "Read")},
@@ -560,6 +673,23 @@ FAULTS = (
     Fault("_pod.tpl", "name: {{ . | quote }}", "name: {{ . }}"),
     Fault("feeds.yaml", "type: Recreate", "type: RollingUpdate"),
     Fault("feeds.yaml", "replicas: 1", "replicas: 2"),
+    Fault("feeds.yaml", "{{- if .port }}", "{{- if true }}"),
+    Fault("feeds.yaml", "targetPort: push", "targetPort: metrics"),
+    Fault("feeds.yaml", '  selector:\n    {{- include "denyut.selector" $here',
+          '  selector:\n    {{- include "denyut.selector" (dict "root" $ "component" "feed")'),
+    Fault("_pod.tpl", "containerPort: {{ . }}", "containerPort: 9180, hostPort: {{ . }}"),
+    Fault("_pod.tpl", "defaultMode: 0440\n        sources", "defaultMode: 0444\n        sources"),
+    Fault("_pod.tpl", "mountPath: /etc/denyut/secrets,", "mountPath: /etc/denyut/tokens,"),
+    Fault("_pod.tpl", "name: {{ .secret | quote }}", "name: {{ .key | quote }}"),
+    Fault("_pod.tpl", "mountPath: /etc/denyut/policy,", "mountPath: /etc/denyut/rules,"),
+    Fault("_pod.tpl", '{{- if and (eq .component "feed") .root.Values.policy }}', "{{- if .root.Values.policy }}"),
+    Fault("_pod.tpl", "sha256sum $values.policy", 'sha256sum "policy"'),
+    Fault("configmaps.yaml", "  policy.toml: |", "  policies.toml: |"),
+    Fault("networkpolicy.yaml", '{{- if and (not (hasKey $feed "egress")) $listens.to', "{{- if and $listens.to"),
+    Fault("networkpolicy.yaml", '$listens.to (ne $listens.to "push")', '(eq $listens.to "push")'),
+    Fault("networkpolicy.yaml", "port: {{ $feed.port }}", "port: 9100"),
+    Fault("networkpolicy.yaml", "except: {{ toJson . }}", "except: []"),
+    Fault("networkpolicy.yaml", "- ipBlock:\n            cidr: {{ .cidr }}", "- ipBlock:\n            cidr: 0.0.0.0/0"),
     Fault("tell.yaml", "DENYUT_ALERTMANAGER", "DENYUT_ALERTMANAGERS"),
     Fault("tell.yaml", '(list "tell")', '(list "told")'),
     Fault("accounts.yaml", "automountServiceAccountToken: false", "automountServiceAccountToken: true"),

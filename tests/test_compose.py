@@ -169,6 +169,8 @@ PLANTED = (
     ("/etc/denyut:ro", "/etc/denyut", "pulse: /etc/denyut can be written"),
     ("- prometheus:/prometheus", "- prometheuz:/prometheus", "prometheus: no volume prometheuz"),
     ("secrets: [ids.key]", "secrets: [id.key]", "feed: no secret id.key"),
+    ("DENYUT_POLICY: ", "DENYUT_POLICIES: ", "bluesky: DENYUT_POLICIES: no such setting"),
+    ("DENYUT_SOURCES: demo,", "DENYUT_SOURCES: Demo,", "score: DENYUT_SOURCES='Demo,file,bluesky'"),
     ("${GRAFANA_PASSWORD:?say one in deploy/compose/.env}", "admin", "GF_SECURITY_ADMIN_PASSWORD stands in the file"),
     ("DENYUT_BROKERS: kafka", "DENYUT_BROKER: kafka", "score: DENYUT_BROKER: no such setting"),
     ("DENYUT_HTTP: 0.0.0.0:9100", "DENYUT_HTTP: 9100", "score: DENYUT_HTTP='9100'"),
@@ -222,9 +224,10 @@ def test_the_parts_find_each_other(stack: Stack) -> None:
     prometheus = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     scraped = {one["names"][0]: one["port"] for job in prometheus["scrape_configs"]
                for one in job.get("dns_sd_configs", ())}
-    serving = {name: int(said["environment"]["DENYUT_HTTP"].split(":")[1]) for name, said in ours(stack).items()
-               if not Service(name, said, stack).ends}
-    assert serving == scraped
+    serving = {name: (called(name, said), int(said["environment"]["DENYUT_HTTP"].split(":")[1]))
+               for name, said in ours(stack).items() if not Service(name, said, stack).ends}
+    assert set(serving.values()) == set(scraped.items())
+    assert set(scraped) < set(serving)
     advertised = services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
     assert {"kafka:19092"} == {said["environment"]["DENYUT_BROKERS"] for said in ours(stack).values()}
     assert "INSIDE://kafka:19092" in advertised
@@ -233,10 +236,44 @@ def test_the_parts_find_each_other(stack: Stack) -> None:
     assert target.split(":")[0] in services
 
 
+def called(name: str, said: Stack) -> str:
+    """By which name Prometheus finds a service: its alias inside, where it has one."""
+    inside = said["networks"]["inside"] if isinstance(said["networks"], dict) else {}
+    (found,) = inside.get("aliases", [name])
+    return str(found)
+
+
 def test_the_workers_reach_nothing_outside(stack: Stack) -> None:
-    """Whoever handles posts is on a network that leads nowhere."""
+    """Whoever handles posts is on a network that leads nowhere, but for the feed of a live source."""
     assert stack["networks"]["inside"]["internal"]
-    assert {"inside"} == {network for said in ours(stack).values() for network in said["networks"]}
+    out = {name for name, said in ours(stack).items() if set(said["networks"]) != {"inside"}}
+    assert {"bluesky"} == out == {name for name, said in ours(stack).items() if "profiles" in said}
+
+
+def test_a_live_source_is_listened_to_only_where_it_is_asked_for(stack: Stack) -> None:
+    """By its profile; it hides ids with your key, and the score workers count what it sends."""
+    said = stack["services"]["bluesky"]
+    assert ["live"] == said["profiles"]
+    assert "/run/secrets/ids.key" == said["environment"]["DENYUT_SECRET_FILE"]
+    assert ["ids.key"] == said["secrets"]
+    assert faults_of_sources(stack) == []
+
+
+def faults_of_sources(stack: Stack) -> list[str]:
+    """Who does not count what the feed of a live source sends: service and source."""
+    heard = [said["command"][1] for said in ours(stack).values() if said["command"][0] == "feed" and "profiles" in said]
+    assert heard
+    return [f"{name}: {source}" for name, said in ours(stack).items() for source in heard
+            if source not in said["environment"]["DENYUT_SOURCES"].split(",")]
+
+
+def test_a_source_beside_bluesky_must_be_one_that_counts() -> None:
+    """As the file says: without its name in DENYUT_SOURCES no worker would take a post of it."""
+    text = COMPOSE.read_text()
+    assert "like `bluesky` below, and their names go into DENYUT_SOURCES" in text
+    more = text.replace("command: [feed, bluesky]", "command: [feed, news]")
+    assert {"score: news", "pulse: news"} <= set(faults_of_sources(parsed(more)))
+    assert [] == faults_of_sources(parsed(more.replace("demo,file,bluesky", "demo,file,news")))
 
 
 def test_a_process_is_stopped_later_than_it_stops(stack: Stack) -> None:
@@ -331,11 +368,14 @@ def config(program: Path, **variables: str) -> subprocess.CompletedProcess[str]:
 
 def test_compose_itself_reads_the_file(docker_compose: Path, stack: Stack) -> None:
     """It resolves every service, and mounts a brand folder of one's own."""
-    done = config(docker_compose, GRAFANA_PASSWORD="said", BRANDS_FOLDER="/srv/brands")
+    done = config(docker_compose, GRAFANA_PASSWORD="said", BRANDS_FOLDER="/srv/brands", COMPOSE_PROFILES="live")
     assert (0, "") == (done.returncode, done.stderr)
     services = json.loads(done.stdout)["services"]
     assert set(stack["services"]) == set(services)
     assert "/srv/brands" in {mount["source"] for mount in services["score"]["volumes"]}
+    assert ["feed"] == services["bluesky"]["networks"]["inside"]["aliases"]
+    calm = config(docker_compose, GRAFANA_PASSWORD="said")
+    assert set(stack["services"]) - {"bluesky"} == set(json.loads(calm.stdout)["services"])
 
 
 def test_without_a_password_compose_stops_and_says_where(docker_compose: Path) -> None:

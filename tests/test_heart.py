@@ -11,7 +11,7 @@ from kafka.partitioner import murmur2 as kafkas_murmur2
 from streams.heart.ballot import Voted, keys_of, sums_of, tally
 from streams.heart.errors import BrokenPromise
 from streams.heart.facts import FACT, Floors, Slice
-from streams.heart.frame import FLOOR, GONE, ROW, Frame, Health, Mark, Names, murmur2, pack, unpack
+from streams.heart.frame import FLOOR, GONE, PROMPTED, ROW, Frame, Health, Mark, Names, murmur2, pack, unpack
 from streams.heart.health import Wellness
 from streams.heart.pane import FIELDS, NOTHING, Minutes, Rows, Sums, add, dense
 from streams.heart.tracker import Times, Tracker
@@ -24,16 +24,17 @@ NAMED = ("source", "lang", "model", "rule")
 
 
 def facts(*rows: tuple[int, ...]) -> Rows:
-    """(id, brand, rev, arrival, score) -> facts of pane 0."""
+    """(id, brand, rev, arrival, score[, kind]) -> facts of pane 0."""
     out = np.zeros(len(rows), FACT)
-    for at, (post, brand, rev, arrival, score) in enumerate(rows):
+    for at, (post, brand, rev, arrival, score, *kind) in enumerate(rows):
         out[at]["id"], out[at]["brand"], out[at]["rev"] = post, brand, rev
-        out[at]["arrival"], out[at]["score"] = arrival, score
+        out[at]["arrival"], out[at]["score"], out[at]["kind"] = arrival, score, sum(kind)
         out[at]["author"], out[at]["dup"] = post, 1000 * post + rev
     return out
 
 
-_fact = st.tuples(st.integers(1, 4), st.integers(0, 1), st.integers(0, 3), st.integers(0, 5), st.integers(-9, 9))
+_fact = st.tuples(st.integers(1, 4), st.integers(0, 1), st.integers(0, 3), st.integers(0, 5), st.integers(-9, 9),
+                  st.sampled_from([0, PROMPTED]))
 # Pane 0 ends at 10,000; with a grace of 20 ms its floors arrive before 10,020.
 _floor = st.tuples(st.integers(1, 4), st.sampled_from([1, 2, 3, GONE]), st.sampled_from([0, 4, 60, 10_019, 10_020]))
 
@@ -69,7 +70,7 @@ def test_every_row_read_gets_its_verdict(rows: list[tuple[int, ...]], floors: li
     known: set[tuple[int, ...]] = set()
     one_slice = Slice(0)
     for row in rows:
-        post, brand, rev, arrival, _ = row
+        post, brand, rev, arrival, *_ = row
         higher = [r for p, b, r in known if (p, b) == (post, brand) and r > rev]
         floor = max((r for p, r, at in floors if p == post and arrival - 20 <= at < 10_020), default=0)
         verdict = ("duplicate" if (post, brand, rev) in known else "superseded" if higher
@@ -163,7 +164,7 @@ def test_an_hour_that_has_voted_can_give_its_vote_back() -> None:
     assert len(voted) == 0
 
 
-_row = st.tuples(*[st.integers(0, {"brand": 1, "label": 3}.get(name, 0 if name in NAMED else 100))
+_row = st.tuples(*[st.integers(0, {"brand": 1, "label": 3, "kind": 4}.get(name, 0 if name in NAMED else 100))
                    for name in ROW.names or ()])
 _frames = st.builds(
     lambda rows, floors, marks: Frame(Names(("a", "b"), ("s",), ("id",), ("m",), ("always",)), np.array(rows, ROW),
@@ -191,7 +192,7 @@ def test_torn_or_foreign_bytes_stop_the_reader(frame: Frame, data: st.DataObject
             unpack(bad)
 
 
-@pytest.mark.parametrize("name", ["brand", "source", "lang", "model", "rule", "label"])
+@pytest.mark.parametrize("name", ["brand", "source", "lang", "model", "rule", "label", "kind"])
 def test_a_frame_that_does_not_name_its_numbers_is_refused(name: str) -> None:
     """A number without a name would be counted for somebody else."""
     rows = np.zeros(1, ROW)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from streams.heart.brands import Brands
 from streams.heart.errors import BrokenPromise, Reason
-from streams.heart.frame import GONE, unpack
+from streams.heart.frame import GONE, KINDS, PROMPTED, unpack
 from streams.heart.intake import Batch, Done, Intake, Judged, Limits, Record, Scored
-from streams.heart.post import Post, encode, encode_tick, from_ms, post_key, tick_key
+from streams.heart.post import Kind, Post, encode, encode_tick, from_ms, post_key, tick_key
 
 NOW_MS = 1_795_586_400_000
 BRANDS = Brands.parse("""
@@ -21,10 +21,12 @@ published = 2026-01-01T00:00:00Z
 [[brand]]
 name = "kopi"
 any = ["kopi"]
+own.tags = ["#kopihemat"]
 [[brand]]
 name = "teh"
 any = ["teh"]
 languages = ["id"]
+own.tags = ["#tehsore"]
 """)
 
 
@@ -71,6 +73,27 @@ def test_floors_and_marks_go_everywhere_and_rows_go_home() -> None:
     for frame in frames:
         assert [7, GONE] == sorted(frame.floors["rev"].tolist())
         assert NOW_MS == frame.marks[0].mark_ms
+
+
+@pytest.mark.parametrize(("text", "hands", "prompted"), [
+    ("kopi dan teh", (), set()),
+    ("kopi dan teh", ("kopi",), {"kopi"}),
+    ("kopi dan teh", ("teh", "kopi"), {"kopi", "teh"}),
+    ("kopi dan teh", ("nasi",), set()),
+    ("kopi dan teh #KopiHemat", (), {"kopi"}),
+    ("kopi dan teh #kopihemat #tehsore", (), {"kopi", "teh"}),
+    ("kopi dan teh kopihemat", (), set()),
+    ("teh #kopihemat", (), set()),
+])
+def test_a_mention_is_prompted_by_its_own_brand_alone(text: str, hands: tuple[str, ...], prompted: set[str]) -> None:
+    """By the brand's account, as the feed says, or by the brand's tag in the text; the kind stands beside it."""
+    said = Post(id=post_key("demo", "1", b"s"), source="demo", text=text, created_at=from_ms(NOW_MS), kind=Kind.REPLY,
+                prompted=hands)
+    _, finished = done([Record(0, 1, NOW_MS, said.key, encode(said))])
+    frames = [unpack(data) for data in finished.frames.values()]
+    kinds = {frame.names.brand[row["brand"]]: int(row["kind"]) for frame in frames for row in frame.rows}
+    assert prompted == {brand for brand, kind in kinds.items() if kind & PROMPTED}
+    assert {"reply"} == {KINDS[kind & ~PROMPTED] for kind in kinds.values()}
 
 
 def test_poison_is_rejected_and_the_rest_goes_on() -> None:

@@ -10,8 +10,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from streams.agents.pulse import called
 from streams.clock import Clock
 from streams.heart import notice
+from streams.heart.brands import Brands
 from streams.heart.errors import Reason
 from streams.heart.incident import Copies, Part, Standing, Step
 from streams.heart.window import WINDOWS, Reading
@@ -20,6 +22,7 @@ from streams.metrics import (
     OTHER,
     TABLE,
     WORDS,
+    Called,
     Figures,
     Metrics,
     PulseCollector,
@@ -51,6 +54,8 @@ def reading(brand: str, window: str = "5m", scored: int = 4) -> Reading:
         brand=brand, window=window, mentions=scored + 1, abstained=1, negative=0, neutral=0, positive=scored,
         score_sum=0.5 * scored, votes=scored, mood=mood[0], lower=mood[1], upper=mood[2],
         organic=1.0 if scored else None, authors=None if window == "24h" else scored + 1, completeness=0.75,
+        prompted=2, unprompted_votes=max(scored - 2, 0), unprompted=0.25 if scored > 2 else None,
+        unprompted_lower=0.0 if scored > 2 else None, unprompted_upper=0.5 if scored > 2 else None,
     )  # fmt: skip
 
 
@@ -71,7 +76,8 @@ class Page:
         self.metrics = Metrics(BRANDS, SOURCES, clock)
         self.figures = Figures(10.0, now=self.time)
         self.figures.heard()
-        self.metrics.registry.register(PulseCollector(self.figures, self.metrics.listed, clock))
+        self.called = {"quovira": Called("Quovira", "food")}
+        self.metrics.registry.register(PulseCollector(self.figures, self.metrics.listed, clock, lambda: self.called))
 
     def families(self) -> dict[str, Metric]:
         """What a scrape says, parsed as Prometheus would."""
@@ -98,7 +104,9 @@ def everything(page: Page) -> None:
         notice.PostRejected("not_json"), notice.HandedBack(2), notice.BatchScored(3, 2, 40, 0.02),
         notice.MentionsRead(1, 2, 3, 4, 5, 6), notice.MentionCounted("quovira", "demo", "negative", 2),
         notice.Fresh(1.2), notice.Rebalanced("pulse"), notice.Recovered(2, 10, 0.4), notice.PostSent("tick"),
-        notice.PostNotSent("refused"), notice.Notice(),
+        notice.PostNotSent("refused"), notice.SourceHeard("demo", "post"), notice.SourceRefused("demo", "not_json"),
+        notice.SourceStands("demo", True, 0.5), notice.SourceGap("demo", 2.0), notice.SourceReconnects("demo"),
+        notice.Notice(),
     )  # fmt: skip
     for one in notices:
         page.metrics.observe(one)
@@ -168,7 +176,7 @@ def test_label_values_are_brands_or_words_of_fixed_lists(page: Page) -> None:
     page.figures.show({0: shown(reading("quovira"), reading(evil), **{evil: Standing(down=3)})})  # type: ignore[arg-type]
     allowed = {label: {*words, OTHER} for label, words in WORDS.items()}
     allowed |= {"brand": {*BRANDS}, "source": {*SOURCES, OTHER}, "partition": {"0"}}
-    allowed |= {"version": {"0.1.0"}, "model": {"denyut-mini"}}
+    allowed |= {"version": {"0.1.0"}, "model": {"denyut-mini"}, "title": {"Quovira"}, "group": {"food"}}
     for name, family in page.families().items():
         for sample in family.samples if name.startswith("denyut_") else ():
             for label, value in sample.labels.items():
@@ -178,9 +186,11 @@ def test_label_values_are_brands_or_words_of_fixed_lists(page: Page) -> None:
 def test_a_brand_without_a_scored_mention_has_no_mood(page: Page) -> None:
     """Mood and its interval are absent then, never NaN and never 0; its counts are there, at 0."""
     page.figures.show({0: shown(reading("quovira", scored=0), reading("kopi-lumora"))})
-    for name in ("denyut_mood", "denyut_mood_lower", "denyut_mood_upper", "denyut_organic_ratio"):
-        assert set(page.series(name)) == {("kopi-lumora", "5m")}
+    for name in ("mood", "mood_lower", "mood_upper", "organic_ratio", "unprompted_mood", "unprompted_mood_lower",
+                 "unprompted_mood_upper"):  # fmt: skip
+        assert set(page.series(f"denyut_{name}")) == {("kopi-lumora", "5m")}
     assert page.series("denyut_window_scored")[("quovira", "5m")] == 0
+    assert page.series("denyut_unprompted_votes")[("quovira", "5m")] == 0
     values = [sample.value for family in page.families().values() for sample in family.samples]
     assert not any(math.isnan(value) for value in values)
 
@@ -190,12 +200,46 @@ def test_figures_are_what_the_reading_says(page: Page) -> None:
     page.figures.show({4: shown(*(reading("quovira", window) for window in WINDOWS))})
     for name, value in (("window_mentions", 5), ("window_scored", 4), ("window_votes", 4), ("window_negative", 0),
                         ("window_score_sum", 2.0), ("mood", 0.5), ("mood_lower", 0.25), ("mood_upper", 0.75),
-                        ("organic_ratio", 1.0)):  # fmt: skip
+                        ("organic_ratio", 1.0), ("window_prompted", 2), ("unprompted_votes", 2),
+                        ("unprompted_mood", 0.25), ("unprompted_mood_lower", 0.0),
+                        ("unprompted_mood_upper", 0.5)):  # fmt: skip
         assert page.series(f"denyut_{name}") == {("quovira", window): value for window in WINDOWS}
     assert page.series("denyut_window_authors") == {("quovira", window): 5 for window in ("1m", "5m", "1h")}
     assert page.series("denyut_completeness_ratio") == {("quovira",): 0.75}
     assert page.series("denyut_watermark_timestamp_seconds") == {("quovira",): NOW_MS / 1000 - 2}
     assert page.series("denyut_watermark_delay_seconds") == {("4",): 2.0}
+
+
+def test_a_brand_that_is_shown_says_how_the_file_calls_it(page: Page) -> None:
+    """Title and group as they are now, the name and no group where the file has none; nobody who is not listed."""
+    page.figures.show({0: shown(reading("quovira"), reading("stranger")), 1: shown(reading("kopi-lumora", scored=0))})
+    named = {("quovira", "food", "Quovira"): 1, ("kopi-lumora", "", "kopi-lumora"): 1}
+    assert page.series("denyut_brand_info") == named
+    page.called = {"quovira": Called("Quovira Baru")}
+    page.figures.show({0: shown(reading("quovira"))})
+    assert page.series("denyut_brand_info") == {("quovira", "", "Quovira Baru"): 1}
+
+
+def test_a_brand_is_called_and_grouped_by_the_last_of_its_rules() -> None:
+    """An empty title is the one before, or the name."""
+    brands = Brands.parse("""
+        number = 1
+        published = 2026-01-01T00:00:00Z
+        [[brand]]
+        name = "quovira"
+        title = "Quovira"
+        any = ["quovira"]
+        group = "food"
+        [[brand]]
+        name = "kopi-lumora"
+        any = ["lumora"]
+        [[brand]]
+        name = "quovira"
+        any = ["quovira", "#quovira"]
+        from = 2026-02-01T00:00:00Z
+        group = "drinks"
+        """)
+    assert called(brands) == {"quovira": Called("Quovira", "drinks"), "kopi-lumora": Called("kopi-lumora", "")}
 
 
 def test_how_a_brand_stands_is_always_there(page: Page) -> None:

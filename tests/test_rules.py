@@ -19,7 +19,7 @@ from streams.cli import main
 from streams.heart.watch import COMPLETE
 from tests.programs import ROOT, SUITES, program
 from tests.promql import metrics_of, series
-from tests.rule_mutants import MUTANTS, Mutant
+from tests.rule_mutants import MUTANTS, RECORDED, Mutant
 
 HERE = ROOT / "deploy" / "prometheus"
 RULES = sorted((HERE / "rules").glob("*.rules.yml"))
@@ -116,6 +116,24 @@ def test_an_edit_of_a_rule_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
     done = judged(tmp_path, mutant.of, edited(mutant))
     assert 1 == done.returncode, done.stdout
     assert "exp:" in done.stdout + done.stderr, "it failed for another reason than what it expected"
+
+
+@pytest.mark.parametrize("mutant", RECORDED, ids=lambda one: f"{one.record}: {one.old[:40]} -> {one.new[:40]}")
+def test_an_edit_of_what_is_recorded_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
+    """So do the tests of a rule that boards ask for and no alert is computed from."""
+    test = (HERE / "tests" / f"{mutant.of}.test.yml").read_text()
+    (file,) = yaml.safe_load(test)["rule_files"]
+    done = proved(tmp_path, test, changed((HERE / "tests" / file).read_text(), f"- record: {mutant.record}\n", mutant))
+    assert 1 == done.returncode, done.stdout
+
+
+def test_every_recorded_rule_of_the_boards_has_tests() -> None:
+    """Those that stand in no alert's expression are in a file of tests of their own."""
+    asked = " ".join(rule["expr"] for rule in rules())
+    named = {rule["record"] for rule in rules() if "record" in rule and rule["record"] not in asked}
+    own = " ".join(path.read_text() for path in TESTS if path.name.removesuffix(".test.yml") not in ALERTS)
+    assert {"brand:denyut_share_of_voice:ratio"} < named
+    assert set() == {name for name in named if name not in own}
 
 
 def test_every_alert_has_an_edit_that_is_noticed() -> None:
@@ -233,7 +251,11 @@ def test_an_alert_stands_by_itself(alert: str, tmp_path: Path) -> None:
 def edited(mutant: Mutant) -> str:
     """The file of an alert, with the edit."""
     (text,) = [path.read_text() for path in RULES if f"- alert: {mutant.of}\n" in path.read_text()]
-    name = f"- record: {mutant.record}\n" if mutant.record else f"- alert: {mutant.of}\n"
+    return changed(text, f"- record: {mutant.record}\n" if mutant.record else f"- alert: {mutant.of}\n", mutant)
+
+
+def changed(text: str, name: str, mutant: Mutant) -> str:
+    """A file of rules with the edit in the rules of this name."""
     blocks = re.split(r"(?=^ +- (?:alert|record|name): )", text, flags=re.MULTILINE)
     found = [block for block in blocks if name in block]
     assert 1 == sum(block.count(mutant.old) for block in found), "not exactly once"
@@ -250,9 +272,14 @@ def judged(folder: Path, alert: str, text: str) -> subprocess.CompletedProcess[s
     for group in whole["groups"]:
         group["rules"] = [rule for rule in group["rules"] if rule in wanted]
     test = (HERE / "tests" / f"{alert}.test.yml").read_text()
+    return proved(folder, test, yaml.safe_dump(whole))
+
+
+def proved(folder: Path, test: str, text: str) -> subprocess.CompletedProcess[str]:
+    """A file of unit tests against these rules in place of its own."""
     (file,) = yaml.safe_load(test)["rule_files"]
     (folder / "tests").mkdir(parents=True)
     (folder / "rules").mkdir()
     (folder / "tests" / "one.test.yml").write_text(test)
-    (folder / "tests" / file).write_text(yaml.safe_dump(whole))
+    (folder / "tests" / file).write_text(text)
     return run("bookworm", "test", "rules", folder / "tests" / "one.test.yml")

@@ -15,7 +15,10 @@ def reading(window: str, mood: float | None) -> Reading:
     return Reading("kopi", window, mentions=7, abstained=2, negative=1, neutral=1, positive=3, score_sum=1.25,
                    votes=4 if mood is not None else 0, mood=mood, lower=None if mood is None else mood - 0.1,
                    upper=None if mood is None else mood + 0.1, organic=0.8,
-                   authors=None if window == "24h" else 5, completeness=1.0)
+                   authors=None if window == "24h" else 5, completeness=1.0, prompted=2,
+                   unprompted_votes=3 if mood is not None else 0, unprompted=mood,
+                   unprompted_lower=None if mood is None else mood - 0.2,
+                   unprompted_upper=None if mood is None else mood + 0.2)
 
 
 @pytest.mark.parametrize("mood", [0.25, None])

@@ -112,7 +112,9 @@ def test_the_secret_is_its_files_bytes(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_bytes(b"0123456789abcdef0123\n")
     assert Settings(secret_file=str(path)).read_secret() == b"0123456789abcdef0123"
-    assert Settings().read_secret() == DEMO_SECRET
+    assert Settings().read_secret(needed=False) == DEMO_SECRET
+    with pytest.raises(BadSetting, match="DENYUT_SECRET_FILE is empty"):
+        Settings().read_secret()
     assert not any("0123456789abcdef" in row.value for row in Settings(secret_file=str(path)).rows())
 
 

@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from streams.embedded import EmbeddedBroker
 from streams.heart.errors import BadPost, BadSetting
 from streams.heart.post import TICK, Post, decode, epoch_ms, post_key, pseudonym
-from streams.settings import DEMO_SECRET, Settings
+from streams.settings import Settings
 from streams.sources.file import (
     FIELDS,
     BadRow,
@@ -36,6 +36,7 @@ from streams.topics import EMBEDDED
 SECRET = b"0123456789abcdef"
 NOON = "2026-11-25T12:00:00Z"
 NOON_MS = 1_795_608_000_000
+SECRET = b"a key that only this test has"
 ROW: dict[str, Any] = {"id": "42", "text": "kopi enak", "created_at": NOON, "author": "@budi", "lang": "id", "rev": 1}
 
 
@@ -231,6 +232,19 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
         open_rows(path, {"text": "texts", "author": "user"})
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_hostile_header_moves_no_cursor(tmp_path: Path, kind: str) -> None:
+    """What is printed of it is short, and holds no escape of a terminal; neither does the hint."""
+    row = {"te\x1b[2Jxts\u202e": "kopi", "x" * 100: "", "created_at": NOON} | {f"c{n}": "" for n in range(50)}
+    path = _write(tmp_path, kind, [row])
+    with pytest.raises(BadSetting) as caught:
+        open_rows(path, {"text": "te[2Jxt"})
+    said = str(caught.value)
+    assert said.isprintable()
+    assert "(did you mean te[2Jxts?); it has te[2Jxts, " + "x" * 40 + ", created_at, c0, " in said
+    assert "c16 and 33 more; --map text=COLUMN" in said
+
+
 @pytest.mark.parametrize(("name", "said"), [("posts.xlsx", "ends in"), ("none.jsonl", "No such file"),
                                             ("bad.parquet", "no Parquet file")])
 def test_a_file_that_cannot_be_read_is_the_users(tmp_path: Path, name: str, said: str) -> None:
@@ -305,16 +319,21 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield broker
 
 
+def _settings(tmp_path: Path, embedded: EmbeddedBroker) -> Settings:
+    (tmp_path / "key").write_bytes(SECRET)
+    return Settings(brokers=embedded.address, secret_file=str(tmp_path / "key"))
+
+
 def test_a_file_is_sent_whole_and_accounted_for(tmp_path: Path, embedded: EmbeddedBroker) -> None:
     """Posts, removals and bad rows add up to the rows; ticks go to every partition."""
     rows = [ROW | {"id": str(n)} for n in range(500)]
     path = _jsonl(tmp_path, *rows, {"id": "7", "removed": True}, {"id": "x"})
-    summary = run_file(Settings(brokers=embedded.address), path, Options())
+    summary = run_file(_settings(tmp_path, embedded), path, Options())
     assert (summary.rows, summary.posts, summary.removals, dict(summary.bad)) == (502, 500, 1, {"missing_field": 1})
     assert not summary.not_sent
     assert "row 502: missing_field: created_at" in str(summary)
     seen = _written(embedded)
-    gone = post_key("file", "7", DEMO_SECRET).encode()
+    gone = post_key("file", "7", SECRET).encode()
     assert [value is None for key, value in seen if key == gone] == [False, True]
     assert len([key for key, _ in seen if not key.startswith(TICK)]) == 501
     assert len([key for key, _ in seen if key.startswith(TICK)]) >= embedded.partitions
@@ -324,7 +343,7 @@ def test_strict_stops_at_the_first_bad_row(tmp_path: Path, embedded: EmbeddedBro
     """What stands before it has been sent; the message names the row and the reason."""
     path = _jsonl(tmp_path, ROW, {"id": "x"}, ROW | {"id": "44"})
     with pytest.raises(BadSetting, match=r"row 2: missing_field: created_at"):
-        run_file(Settings(brokers=embedded.address), path, Options.read(strict=True))
+        run_file(_settings(tmp_path, embedded), path, Options.read(strict=True))
     assert len([key for key, _ in _written(embedded) if not key.startswith(TICK)]) == 1
 
 
@@ -332,6 +351,15 @@ def test_a_source_that_nobody_counts_is_refused(tmp_path: Path) -> None:
     """Before it fills the topic with rejects."""
     with pytest.raises(BadSetting, match="DENYUT_SOURCES=demo,file"):
         run_file(Settings(), _jsonl(tmp_path, ROW), Options(source="fiel"))
+
+
+def test_a_file_needs_a_key_and_a_policy_as_any_source_does(tmp_path: Path) -> None:
+    """What real people wrote is hidden with a key of one's own, and on terms that somebody has written down."""
+    path = _jsonl(tmp_path, ROW)
+    with pytest.raises(BadSetting, match="DENYUT_SECRET_FILE is empty"):
+        run_file(Settings(), path, Options())
+    with pytest.raises(BadSetting, match="'mine' has no policy entry"):
+        run_file(Settings(sources=("mine",)), path, Options(source="mine"))
 
 
 def test_a_bad_row_is_told_as_the_worker_would() -> None:

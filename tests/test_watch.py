@@ -170,6 +170,31 @@ def test_a_sick_source_opens_nothing() -> None:
     assert not [swing for swing in swings(sick) if abs(swing.at_ms - first.at_ms) < 300_000]
 
 
+def test_a_swing_is_marked_with_the_minutes_in_which_its_source_was_sick() -> None:
+    """Nothing is tested in them, time goes on, and the next step says how many there were."""
+    first = decode(told()[0])
+    opened_ms = first.at_ms + 60_000
+    ill = range(opened_ms, opened_ms + 300_000)
+    sick = [_sick(frame, 3_600_000 if _end_ms(frame) in ill else -60_000) for frame in talk()]
+    steps = [swing for swing in swings(sick) if swing.id == first.id]
+    assert 0 == steps[0].unheard
+    assert steps[-1].unheard in range(4, 8)
+    assert not [swing for swing in steps if opened_ms + 120_000 < swing.at_ms <= opened_ms + 300_000]
+
+
+def test_a_burst_is_marked_with_the_minutes_in_which_its_source_was_sick() -> None:
+    """As a swing of mood is: what is loud is not measured in them, and its next step says how many there were."""
+    burst = range(_end_ms(talk()[1470]), _end_ms(talk()[1490]))
+    frames = [_loud(frame) if _end_ms(frame) in burst else frame for frame in _only(talk(), "teh")]
+    first = next(swing for swing in swings(frames) if swing.series == "volume")
+    opened_ms = first.at_ms + 60_000
+    ill = range(opened_ms, opened_ms + 300_000)
+    sick = [_sick(frame, 3_600_000 if _end_ms(frame) in ill else -60_000) for frame in frames]
+    steps = [swing for swing in swings(sick) if swing.id == first.id]
+    assert [Step.OPENED, 0] == [steps[0].state, steps[0].unheard]
+    assert [Step.CLOSED, True] == [steps[-1].state, steps[-1].unheard in range(4, 8)]
+
+
 def test_after_a_week_of_silence_a_brand_begins_anew() -> None:
     """A year in which nobody speaks costs next to nothing, and what is told after it is what a new tracker tells."""
     tracker = Tracker(0, 1)
@@ -277,6 +302,18 @@ def _both(some: Rows, more: Rows) -> Rows:
     return np.concatenate([some.view(ROW), more])
 
 
+def _loud(data: bytes, times: int = 20) -> bytes:
+    """The frame in which others say as much again, so many times."""
+    frame = unpack(data)
+    rows = frame.rows
+    for n in range(1, times):
+        more = frame.rows.copy()
+        for name in ("id", "author", "dup"):
+            more[name] ^= np.uint64(n << 40)
+        rows = _both(rows, more)
+    return pack(msgspec.structs.replace(frame, rows=rows))
+
+
 def _until_first(frames: Sequence[bytes]) -> tuple[Tracker, Swing, int]:
     """A tracker at the moment when the first swing that votes bear has opened."""
     tracker = Tracker(0, 1)
@@ -301,8 +338,8 @@ def _measured_anew(data: bytes) -> bytes:
     return pack(msgspec.structs.replace(frame, rows=rows, names=msgspec.structs.replace(frame.names, model=("new",))))
 
 
-def _sick(data: bytes) -> bytes:
+def _sick(data: bytes, behind_ms: int = 3_600_000) -> bytes:
     frame = unpack(data)
     mark = frame.marks[0].mark_ms
-    health = tuple(Health(source, mark, mark - 3_600_000) for source in frame.names.source)
+    health = tuple(Health(source, mark, mark - behind_ms) for source in frame.names.source)
     return pack(msgspec.structs.replace(frame, health=health))

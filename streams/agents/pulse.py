@@ -26,6 +26,7 @@ from streams.agents.hands import Hands, Held
 from streams.agents.swings import Explainer, Herald, Posts
 from streams.agents.ward import AGAIN_MS, Ward
 from streams.clock import Clock
+from streams.heart.brands import Brands
 from streams.heart.errors import BadBrands, BrokenPromise, LostBroker
 from streams.heart.explain import Evidence, Voice, explain
 from streams.heart.frame import partition_of
@@ -33,7 +34,7 @@ from streams.heart.incident import Swing
 from streams.heart.notice import Rebalanced, Recovered
 from streams.heart.settled import Settled
 from streams.heart.tracker import Times
-from streams.metrics import Figures, Metrics, PulseCollector, Severities, Shown, release
+from streams.metrics import Called, Figures, Metrics, PulseCollector, Severities, Shown, release
 from streams.outbox import FaustSender
 from streams.replay import Chunk, read_back
 from streams.serve import Health, Pages
@@ -365,11 +366,20 @@ def run(settings: Settings) -> int:
         Health("broker", "group", "recovery"),
         Figures(settings.session_ms / 1000),
     )
-    page.metrics.registry.register(PulseCollector(page.figures, page.metrics.listed, clock))
+    page.metrics.registry.register(PulseCollector(page.figures, page.metrics.listed, clock, lambda: called(file.now)))
     page.metrics.build(release(), "", "pulse")
     with Pages(settings.http, page.metrics.registry, page.health) as pages:
         log.info("pages at %s", pages.url)
         return run_worker(settings.stop_ms, lambda life: _work(settings, file, page, life))
+
+
+def called(brands: Brands) -> dict[str, Called]:
+    """How every brand is called and grouped, each by the last of its rules that says so, also if it is yet to begin."""
+    out: dict[str, Called] = {}
+    for rule in brands.file.brand:
+        before = out.get(rule.name, Called(rule.name))
+        out[rule.name] = Called(rule.title or before.title, rule.group or before.group)
+    return out
 
 
 async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> None:

@@ -6,6 +6,10 @@ vote's value is the mean of the author's scores in that pane, in whole 1/10,000,
 author's own, (event + hash(author) mod 3600 s) div 3600 s, and each text's: with the clock's hour, loud authors alone
 would swing the votes' mood every hour.
 
+There is one ballot, of all talk. An unprompted vote is one of these whose mention the brand has not prompted; its value
+is the same. So whoever first answers the brand in an hour of theirs, and then says something unasked, has no unprompted
+vote in that hour: what the brand may have moved is left out, and some that it has not.
+
 The outcome depends on the set of counted mentions alone, not on the order in which they came. The rule reads as a loop;
 here it runs in rounds over whole arrays: a mention that is the first of its author and the first of its text votes, and
 takes the others of either out. `streams/recount.py` has the loop.
@@ -17,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.heart.facts import Bools, Hashes, is_scored
+from streams.heart.facts import Bools, Hashes, is_prompted, is_scored
 from streams.heart.pane import PANE_MS, Rows, Sums, grouped, runs
 
 HOUR_MS = 3_600_000
@@ -142,6 +146,9 @@ def sums_of(rows: Rows, votes: Bools, copies: Bools) -> Sums:
     label = rows["label"]
     columns = [label == at for at in range(4)] + [np.where(scored, rows["score"], 0), copies]
     columns += [votes & (label == at) for at in range(3)] + [value, value * value]
+    prompted = is_prompted(rows)
+    alone = np.where(prompted, 0, value)
+    columns += [prompted, votes & ~prompted, alone, alone * alone]
     return grouped(rows["brand"], np.stack(columns, axis=1).astype(np.int64))
 
 

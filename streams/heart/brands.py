@@ -15,13 +15,15 @@ A brand file is TOML:
     languages = ["id", "en"]                # only posts in these; empty: any
     sources = []                            # only posts of these; empty: any
     from = 2026-11-25T06:30:00Z             # the event time from which this rule holds; absent: always
-    group = "coffee"                        # brands to be compared with one another; kept, not used yet
-    own = ["@kopisenja"]                    # the brand's own accounts and campaign tags; kept, not used yet
+    group = "coffee"                        # brands that are compared with one another: share of voice
+    own.accounts = ["bluesky:did:plc:…"]    # source:account, as that source calls it: what they write, what is said to
+    own.tags = ["#senjahemat"]              # them, and what carries one of these tags, the brand has prompted itself
 
 Phrases match whole words, after NFKC and case folding; `#` and `@` belong to their word, other punctuation parts words.
 Two entries of one name are two rules of one brand: a post is matched by the one in force at its `created_at`, so an old
 post meets the old rule wherever and whenever it is read. That is why a changed rule starts in the future: at least
-15 minutes after `published`, time for every worker to read it.
+15 minutes after `published`, time for every worker to read it. Who is an own account, and what is a campaign's tag,
+may change at any time: it decides what a mention is called, not whether it is one.
 Knows nothing of files, Kafka, models or how a language is found.
 """
 
@@ -29,7 +31,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any
@@ -44,9 +46,17 @@ NOTICE_MS = 15 * 60_000  # from `published` to the first `from`
 ALWAYS = -(2**62)
 
 _WORD = re.compile(rf"(?:(?<!\w)[#@])?[\w{COMBINING}]+")
+_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}:\S{1,200}\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
 Words = Annotated[int, msgspec.Meta(ge=1, le=50)]
+
+
+class Own(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A brand's own hand: its accounts, `source:id` as that source calls them, and the tags of its campaigns."""
+
+    accounts: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 class Brand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"since": "from"}):
@@ -62,7 +72,7 @@ class Brand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sources: tuple[str, ...] = ()
     since: datetime | None = None
     group: str = ""
-    own: tuple[str, ...] = ()
+    own: Own = Own()
 
     @property
     def since_ms(self) -> int:
@@ -84,10 +94,11 @@ class BrandFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A brand that a post names, and the rule that says so."""
+    """A brand that a post names, and the rule that says so. `tagged`: it carries a tag of the brand's campaign."""
 
     brand: str
     rule: str
+    tagged: bool = False
 
 
 def words(text: str) -> str:
@@ -116,7 +127,7 @@ class Brands:
     def __init__(self, file: BrandFile) -> None:
         self.file = file
         _check(file)
-        self._until = _until(file.brand)
+        self._until = ends_of(file.brand)
         phrases: dict[str, int] = {}
         self._rules = [_Compiled(brand, phrases) for brand in file.brand]
         self._asks: dict[int, list[int]] = defaultdict(list)
@@ -124,6 +135,11 @@ class Brands:
             for number in rule.wakes:
                 self._asks[number].append(at)
         self._automaton = AhoCorasick(list(phrases)) if phrases else None
+        self._handles = _handles(file)
+        self._owners: dict[str, list[int]] = defaultdict(list)
+        for at, brand in enumerate(file.brand):
+            for account in brand.own.accounts:
+                self._owners[account].append(at)
 
     @classmethod
     def parse(cls, toml: str) -> "Brands":
@@ -154,7 +170,7 @@ class Brands:
         """All that a brand is called: words that every post about it may hold explain nothing."""
         rules = [rule for rule in self.file.brand if rule.name == name]
         near = [word for rule in rules for one, other, _ in rule.near for word in (one, other)]
-        return frozenset(near).union(*([rule.name, rule.title, *rule.any, *rule.all, *rule.own] for rule in rules))
+        return frozenset(near).union(*([rule.name, rule.title, *rule.any, *rule.all, *rule.own.tags] for rule in rules))
 
     def match(self, text: str, source: str, event_ms: int) -> list[tuple[Match, tuple[str, ...]]]:
         """The brands a post names, each with the languages it is limited to (none: any), in the file's order."""
@@ -169,7 +185,7 @@ class Brands:
             hits[number].append(start)
         woken = sorted({at for number in hits for at in self._asks.get(number, ())})
         return [
-            (Match(brand.name, brand.rule), brand.languages)
+            (Match(brand.name, brand.rule, self._rules[at].is_tagged(hits)), brand.languages)
             for at in woken
             if (brand := self.file.brand[at]).since_ms <= event_ms < self._until[at]
             and (not brand.sources or source in brand.sources)
@@ -179,6 +195,18 @@ class Brands:
     def of(self, post: Post) -> list[tuple[Match, tuple[str, ...]]]:
         """`match` for a post."""
         return self.match(post.text, post.source, post.event_ms)
+
+    def speaks_of(self, handle: str) -> bool:
+        """Whether a phrase of this file names this handle, `@` and all: it is a brand's then, and no person's."""
+        said = words(handle).strip()
+        exact, prefixes = self._handles
+        return said in exact or said.startswith(prefixes)
+
+    def owned(self, source: str, accounts: Iterable[str], event_ms: int) -> tuple[str, ...]:
+        """The brands that one of these accounts (as the source calls them) belongs to, by the rules then in force."""
+        rules = {at for account in accounts for at in self._owners.get(f"{source}:{account}", ())}
+        return tuple(dict.fromkeys(self.file.brand[at].name for at in sorted(rules)
+                                   if self.file.brand[at].since_ms <= event_ms < self._until[at]))
 
     def follows(self, old: "Brands") -> None:
         """Checks that this file may replace `old` in a running worker. Raises `BadBrands` where it may not."""
@@ -199,7 +227,7 @@ class Brands:
 
 def _ruling(brand: Brand) -> Brand:
     """The brand without what decides nothing."""
-    return msgspec.structs.replace(brand, title="", group="", own=())
+    return msgspec.structs.replace(brand, title="", group="", own=Own())
 
 
 class _Compiled:
@@ -213,26 +241,41 @@ class _Compiled:
         self.all = frozenset(map(number, brand.all))
         self.none = frozenset(map(number, brand.none))
         self.near = [(number(a), number(b), apart) for a, b, apart in brand.near]
+        self.tags = frozenset(map(number, brand.own.tags))
         # A rule is looked at only when one of these is found.
         self.wakes = self.any | {a for a, _, _ in self.near} or self.all
+
+    def is_tagged(self, hits: dict[int, list[int]]) -> bool:
+        """Whether one of the campaign's tags was found."""
+        return not self.tags.isdisjoint(hits.keys())
 
     def holds(self, hits: dict[int, list[int]], hay: str) -> bool:
         """Whether the rule is met by the phrases found, `hits`: number -> where each begins in `hay`."""
         found = hits.keys()
         named = not (self.any or self.near) or not self.any.isdisjoint(found) or any(
-            _apart(hits[a], hits[b], hay) <= apart for a, b, apart in self.near if a in found and b in found)
+            distance(hits[a], hits[b], hay) <= apart for a, b, apart in self.near if a in found and b in found)
         return named and self.all <= found and self.none.isdisjoint(found)
 
 
-def _apart(one: Iterable[int], other: Iterable[int], hay: str) -> int:
-    """The least number of words from a beginning of one phrase to a beginning of the other."""
+def _handles(file: BrandFile) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The handles in the phrases of a file, whole and as prefixes."""
+    said = {phrase for brand in file.brand
+            for phrase in (*brand.any, *brand.all, *brand.none, *(word for a, b, _ in brand.near for word in (a, b)))}
+    found = {(word, phrase.endswith("*") and words(phrase).endswith(f"{word} "))
+             for phrase in said for word in words(phrase.removesuffix("*")).split() if word.startswith("@")}
+    return (frozenset(word for word, is_open in found if not is_open),
+            tuple(sorted(word for word, is_open in found if is_open)))
+
+
+def distance(one: Iterable[int], other: Iterable[int], hay: str) -> int:
+    """The least number of words from a beginning of one phrase to a beginning of the other: where each begins."""
     spaces = [at for at, sign in enumerate(hay) if sign == " "]
     places = sorted((bisect_left(spaces, at), which) for which, found in enumerate((one, other)) for at in found)
     # The two that are nearest stand beside each other.
     return min(after - before for (before, a), (after, b) in pairwise(places) if a != b)
 
 
-def _until(brands: tuple[Brand, ...]) -> list[int]:
+def ends_of(brands: Sequence[Brand]) -> list[int]:
     """For each rule the event time at which the next one of its brand takes over."""
     ends = [-ALWAYS] * len(brands)
     order = sorted(range(len(brands)), key=lambda at: (brands[at].name, brands[at].since_ms))
@@ -268,6 +311,12 @@ def _check_phrases(where: str, brand: Brand) -> None:
         for said in getattr(brand, key):
             if not words(said).strip():
                 raise BadBrands(f"{where}: {key} holds {said!r}, in which no word is left")
+    for tag in brand.own.tags:
+        if not tag.startswith("#") or len(words(tag).split()) != 1:
+            raise BadBrands(f"{where}: own.tags holds {tag!r}, expected one word that begins with #")
+    for account in brand.own.accounts:
+        if not _ACCOUNT.match(account):
+            raise BadBrands(f"{where}: own.accounts holds {account!r}, expected source:account as that source calls it")
     for a, b, _ in brand.near:
         if not words(a).strip() or not words(b).strip():
             raise BadBrands(f"{where}: near holds a phrase in which no word is left")
@@ -277,7 +326,7 @@ def _explained(said: str) -> str:
     """msgspec's words, and the nearest key that exists."""
     unknown = re.search(r"unknown field `([^`]*)`(.*)", said)
     if not unknown:
-        return said
-    kind: Any = Brand if "brand" in unknown.group(2) else BrandFile
+        return f"{said}; say own.accounts and own.tags" if said.endswith(".own`") else said
     key, where = unknown.groups()
+    kind: Any = Own if ".own" in where else Brand if "brand" in where else BrandFile
     return f"unknown key {key!r}{where}{nearest(key, kind.__struct_encode_fields__)}"

@@ -2,10 +2,11 @@
 
 A *row* is one version of one mention. An *identity* is (post, brand, event time): its *winner* is the row with the
 highest `rev`, then the earliest arrival, then the earlier place in the log; of one record (a replay may score a text a
-little differently) what was read before its pane closed, then the smaller score. A *floor* says which `rev` of a post
-still counts: an edit sets it to its own, a removal above all. All floors of a post are kept, so that a late removal
-cannot hide an edit that came in time. Lateness belongs to the record: a floor touches a row only if it arrived before
-the end of the row's pane + grace, and no more than one grace before the row.
+little differently, or by another list of campaign tags) what was read before its pane closed, then the smaller score,
+then the one that is prompted. A *floor* says which `rev` of a post still counts: an edit sets it to its own, a removal
+above all. All floors of a post are kept, so that a late removal cannot hide an edit that came in time. Lateness belongs
+to the record: a floor touches a row only if it arrived before the end of the row's pane + grace, and no more than one
+grace before the row.
 
     row's arrival - grace            row's arrival          pane's end         pane's end + grace
     ──────┤├───────────────────────────────┼─────────────────────┼──────────────────────┤├───────
@@ -20,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.heart.frame import ABSTAINED, FLOOR, ROW
+from streams.heart.frame import ABSTAINED, FLOOR, PROMPTED, ROW
 from streams.heart.pane import NOTHING, Rows, Sums, end_ms, joined
 
 COUNTED = 1  # the winner of its identity, at or above its floor
@@ -161,8 +162,8 @@ def _joined(rows: Rows) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
         at = order[shared]
         some = rows[at]
         after = some["state"] & AFTER
-        inner = np.lexsort((some["label"], some["score"], after, some["offset"], some["partition"], some["arrival"],
-                            ~some["rev"], some["event"], some["brand"], some["id"]))
+        inner = np.lexsort((~some["kind"], some["label"], some["score"], after, some["offset"], some["partition"],
+                            some["arrival"], ~some["rev"], some["event"], some["brand"], some["id"]))
         order[shared] = at[inner]
         some = some[inner]
         winner[shared] = _starts(some, "id", "brand", "event")
@@ -211,3 +212,8 @@ def _within(values: Hashes, few: Hashes) -> npt.NDArray[np.int64]:
 def is_scored(rows: Rows) -> Bools:
     """Which rows have a mood: all but the abstentions."""
     return np.asarray(rows["label"] != ABSTAINED)
+
+
+def is_prompted(rows: Rows) -> Bools:
+    """Which rows are mentions that the brand's own hand is in."""
+    return np.asarray(rows["kind"] & PROMPTED != 0)

@@ -5,7 +5,8 @@
 A frame is a set of facts, and it stands alone: the names behind its numbers are in its own head, so any frame can be
 read without the ones before it, in any order, from any sender. The head also holds *marks*: for a posts partition,
 "every record with arrival < mark has its rows in this partition already, or in this frame"; and the *ticks* read.
-All numbers little-endian. An unknown version is a broken promise: the reader stops rather than miscount.
+All numbers little-endian. An unknown version is a broken promise: the reader stops rather than miscount. Version 1 knew
+of no mention that its brand has prompted; it is still read, for a log holds a day of it.
 Knows nothing of Kafka, of what a row will count for, or of time.
 """
 
@@ -21,11 +22,13 @@ from streams.heart.errors import BrokenPromise
 from streams.heart.pane import Rows
 
 MAGIC = b"DNYT"
-VERSION = 1
+VERSION = 2
+READ = (1, VERSION)
 PLAIN = 0  # the one codec: Kafka compresses whole batches, and better
 ABSTAINED = 3
 LABELS = ("negative", "neutral", "positive", "abstained")
 KINDS = ("post", "reply", "repost", "review", "survey")
+PROMPTED = 0x80  # a bit of a row's kind: the brand's own hand is in this mention
 GONE = 2**32 - 1  # the floor of a removal: above every rev
 
 # One mention: a post and a brand that it names.
@@ -103,8 +106,8 @@ def unpack(data: bytes) -> Frame:
     magic, version, codec, length = _LEAD.unpack_from(data)
     if magic != MAGIC:
         raise BrokenPromise("not a frame of Denyut: is something else writing to this topic?")
-    if (version, codec) != (VERSION, PLAIN):
-        raise BrokenPromise(f"a frame of version {version}, codec {codec}; this release reads {VERSION}, {PLAIN}")
+    if version not in READ or codec != PLAIN:
+        raise BrokenPromise(f"a frame of version {version}, codec {codec}; this release reads {READ}, {PLAIN}")
     start = _LEAD.size + length
     try:
         head = _decode(data[_LEAD.size:start])
@@ -116,6 +119,7 @@ def unpack(data: bytes) -> Frame:
         raise BrokenPromise("a frame with bytes left over")
     if head.rows:
         _check_names(rows, head.names)
+        _check_kinds(rows, version)
     return Frame(head.names, rows, floors, head.marks, head.health)
 
 
@@ -125,6 +129,12 @@ def _check_names(rows: Rows, names: Names) -> None:
             raise BrokenPromise(f"a frame with a {kind} that it does not name")
     if int(rows["label"].max()) >= len(LABELS):
         raise BrokenPromise("a frame with an unknown label")
+
+
+def _check_kinds(rows: Rows, version: int) -> None:
+    bits = PROMPTED if version > 1 else 0
+    if int((rows["kind"] & np.uint8(0xFF ^ bits)).max()) >= len(KINDS):
+        raise BrokenPromise("a frame with an unknown kind")
 
 
 def murmur2(key: bytes) -> int:

@@ -123,6 +123,7 @@ class Swing(msgspec.Struct, frozen=True, kw_only=True):
     terms: tuple[Term, ...] = ()
     exemplars: tuple[str, ...] = ()  # keys of posts
     peak: float = 0.0  # the largest effect so far
+    unheard: int = 0  # minutes while it was open that were not tested, because a source was not listened to
     ended: str = ""  # over, turned, new normal, new ruler, withdrawn
     schema: int = SCHEMA
 

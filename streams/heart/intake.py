@@ -21,6 +21,7 @@ from streams.heart.frame import (
     FLOOR,
     GONE,
     KINDS,
+    PROMPTED,
     ROW,
     Frame,
     Health,
@@ -224,11 +225,12 @@ class _Rows:
         author = name if post.author is None else id64(f"{post.source}/{post.author}")
         shared = (name, author, near_duplicate(post.text), post.event_ms, record.arrival_ms, record.offset,
                   record.partition)
-        said = (round(scored.score * UNIT), scored.label, KINDS.index(post.kind), self._number("source", post.source),
-                self._number("lang", pending.lang), 0)
+        said, kind = (round(scored.score * UNIT), scored.label), KINDS.index(post.kind)
+        manner = self._number("source", post.source), self._number("lang", pending.lang), 0
         for match in pending.matches:
             brand, rule = self._number("brand", match.brand), self._number("rule", match.rule)
-            self._rows.append((*shared, brand, post.rev, *said, rule))
+            hand = PROMPTED if match.tagged or match.brand in post.prompted else 0
+            self._rows.append((*shared, brand, post.rev, *said, kind | hand, *manner, rule))
 
     def frames(self, batch: Batch, partitions: int) -> dict[int, Frame]:
         rows = np.array(self._rows, ROW)

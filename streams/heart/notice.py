@@ -105,6 +105,47 @@ class PostNotSent(Notice):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SourceHeard(Notice):
+    """What came from a source, by what became of it: see `metrics.TOOK`."""
+
+    source: str
+    outcome: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRefused(Notice):
+    """Something that came from a source is no happening."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStands(Notice):
+    """How listening to a source goes. `behind_s`: how far the time up to which nothing is missing lies behind now."""
+
+    source: str
+    is_up: bool
+    behind_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGap(Notice):
+    """So many seconds of a source may be missing, and will not come."""
+
+    source: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReconnects(Notice):
+    """A connection to a source ended."""
+
+    source: str
+
+
 class Observer(Protocol):
     """Receives every notice. Must not raise and must not block."""
 

@@ -20,9 +20,11 @@ UNIT = 10_000  # a score of 1.0
 Rows = npt.NDArray[np.void]  # a structured array; its dtype stands beside its name
 
 # The sums of one brand in one span of time: the plain counts, and the votes (see `ballot`). `copies` are scored
-# mentions whose text has had its vote before, in this hour; `score` and `vote` are in 1/10,000.
+# mentions whose text has had its vote before, in this hour; `score` and `vote` are in 1/10,000. `prompted` are mentions
+# that the brand's own hand is in; the votes of all others stand once more behind it.
 FIELDS = ("negative", "neutral", "positive", "abstained", "score", "copies",
-          "negative_votes", "neutral_votes", "positive_votes", "vote", "vote_square")
+          "negative_votes", "neutral_votes", "positive_votes", "vote", "vote_square",
+          "prompted", "unprompted_votes", "unprompted_vote", "unprompted_vote_square")
 
 
 class Sums(NamedTuple):

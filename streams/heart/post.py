@@ -29,6 +29,7 @@ SCHEMA = 1
 MAX_BYTES = 65_536  # a record's value
 MAX_CHARS = 10_000  # a post's text: above it, it is a document
 MAX_KEY = 200
+MAX_PROMPTED = 50  # brands that one post is prompted by
 MAX_REV = 2**32 - 2  # 2**32 - 1 is the floor of a removal
 EARLIEST_MS = 946_684_800_000  # 2000-01-01: before it, a wrong clock and no post
 LATEST_MS = 4_102_444_800_000  # 2100-01-01
@@ -77,6 +78,8 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `created_at` is the event time: every copy and every edit of a post bears the same. `rev` starts at 0 and rises with
     each edit (the edit's epoch seconds will do). `author` is a keyed pseudonym; without one the post is its own author.
+    `alias`: a keyed hash of another id by which removals at its source may call it. `prompted`: names of the brands
+    whose own account wrote it, or is answered by it.
     """
 
     id: str
@@ -90,6 +93,8 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str | None = None
     reply_to: str | None = None
     reach: int | None = None
+    alias: str | None = None
+    prompted: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -130,6 +135,8 @@ class _Wire(msgspec.Struct):
     url: str | None = None
     reply_to: str | None = None
     reach: int | None = None
+    alias: str | None = None
+    prompted: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_PROMPTED)] = ()
     schema: int = SCHEMA
 
 
@@ -184,7 +191,7 @@ def decode(key: bytes | None, value: bytes | None, sources: frozenset[str]) -> P
     if value is None:
         return Removal(name)
     post = _checked(_parse(value), name)
-    _check_text(post.text)
+    check_text(post.text)
     return post
 
 
@@ -230,8 +237,10 @@ def _validation(value: bytes, said: str) -> BadPost:
     """A newer schema may change any type, so its number is looked at before the type is blamed."""
     try:
         schema: Any = msgspec.json.decode(value)
-    except (msgspec.DecodeError, RecursionError):
-        return BadPost(Reason.NOT_JSON)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _undecodable(value)
+    except RecursionError:
+        return BadPost(Reason.NOT_JSON, "too deep")
     version = schema.get("schema") if isinstance(schema, dict) else None
     if isinstance(version, int) and version > SCHEMA:
         return BadPost(Reason.NEWER_SCHEMA, f"{version}"[:12])
@@ -255,7 +264,7 @@ def _checked(wire: _Wire, name: str) -> Post:
         id=name, source=wire.source, text=wire.text, created_at=_time(wire.created_at), rev=wire.rev,
         author=wire.author, lang=wire.lang if wire.lang and _LANG.match(wire.lang) else None,
         kind=_KINDS.get(wire.kind, Kind.POST), url=wire.url, reply_to=wire.reply_to, reach=wire.reach,
-        schema=wire.schema,
+        alias=wire.alias, prompted=wire.prompted, schema=wire.schema,
     )
 
 
@@ -271,7 +280,8 @@ def _time(said: str) -> datetime:
     return when
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Raises `BadPost` for a text that no honest post has."""
     if len(text) > MAX_CHARS:
         raise BadPost(Reason.TOO_LONG, f"{len(text)} characters")
     if not text.isascii():
@@ -311,6 +321,11 @@ def post_key(source: str, native_id: str, secret: bytes) -> str:
 def pseudonym(source: str, native_author: str, secret: bytes) -> str:
     """An author's keyed pseudonym (HMAC-SHA-256, 128 bits): the same person at the same source, and nobody else."""
     return _keyed(f"{source}/author/{native_author}", secret)
+
+
+def alias_key(source: str, alias: str, secret: bytes) -> str:
+    """A keyed hash (128 bits) of another id by which the source calls a post."""
+    return _keyed(f"{source}/alias/{alias}", secret)
 
 
 def _keyed(what: str, secret: bytes) -> str:

@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from streams.heart.chance import ONSET_MINUTES, by_chance
 from streams.heart.incident import Cause, Copies, Part, Standing, Step, Swing
@@ -77,11 +78,13 @@ class _Incident:
     first: Turn | None = None
     sigma2: float = 0.45
     step: int = 1
+    unheard: int = 0
 
     def next(self, state: Step, minute: int, **changes: object) -> Swing:
         """The next step. Number 1 is kept for `explained`, whoever makes it."""
         self.step += 1
-        self.swing = msgspec.structs.replace(self.swing, state=state, step=self.step, at_ms=_end_ms(minute), **changes)
+        self.swing = msgspec.structs.replace(self.swing, state=state, step=self.step, at_ms=_end_ms(minute),
+                                             unheard=self.unheard, **changes)
         return self.swing
 
 
@@ -118,10 +121,18 @@ class Watch:
         sums[2 * at], sums[2 * at + 1], mentions[at] = minute.votes, minute.raw, minute.mentions
         self._look_at_rulers(at, minute.rulers)
         tested = self._usual.complete(self._numbers, sick) >= COMPLETE
+        self._mark(tested)
         turns = self._detector.step(minute.number, sums, np.repeat(tested, 2))
         spikes = self._volume.step(minute.number, mentions, tested)
         self._usual.step(minute, self._series, tested, self._detector.learned[::2], self._detector.knobs.lag)
         return self._told(minute.number, turns, spikes, held)
+
+    def _mark(self, tested: npt.NDArray[np.bool_]) -> None:
+        """Time goes on for what is open while a source is sick; that nothing was tested meanwhile, its steps say."""
+        for series in np.flatnonzero(~tested).tolist():
+            for incident in (self._brands[series].mood, self._brands[series].volume):
+                if incident is not None:
+                    incident.unheard += 1
 
     def is_idle(self, minute: int) -> bool:
         """Whether all brands are asleep: minutes without a mention may be left out."""

@@ -1,13 +1,15 @@
 """Windows: what is shown of a brand, over the last minute, five minutes, hour and day.
 
-    mood      the mean vote, -1 to +1, with an interval of 95 %
-    plain     the mean score of all scored mentions, beside it
+    mood        the mean vote, -1 to +1, with an interval of 95 %
+    plain       the mean score of all scored mentions, beside it
+    unprompted  the mean of those votes whose mention the brand has not prompted (see `ballot`), with its own interval
 
 The interval covers sampling error with votes as units. With few votes their own variance says little, so it is shrunk
 to the brand's of the last day (with the weight of 50 votes), and that to a prior of 0.45 (with the weight of 5: a
 public that is more of one mind, or less, is soon known for it). What the day does not yet know of its variance widens
 the interval: Student's t. Its ends stay on the scale. How often it holds the truth: `tests/sim/coverage.py`.
-It does not cover labelling error: that stands in the model's card.
+It does not cover labelling error: that stands in the model's card. The interval of unprompted talk rests on the day's
+unprompted votes alone: those that a brand has prompted make it neither wider nor narrower.
 Knows nothing of rows, marks, Kafka or clocks.
 """
 
@@ -21,7 +23,7 @@ WINDOWS: dict[str, int] = {"1m": MINUTE, "5m": 5 * MINUTE, "1h": 60 * MINUTE, "2
 PRIOR_VARIANCE = 0.45
 PRIOR_WEIGHT = 5  # votes; of the prior beside the brand's day
 DAY_WEIGHT = 50  # votes; of the brand's day beside the window
-_VOTES = FIELDS.index("negative_votes")
+_VOTES, _PROMPTED, _ALONE = map(FIELDS.index, ("negative_votes", "prompted", "unprompted_votes"))
 Z95 = 1.959964
 
 
@@ -43,6 +45,11 @@ class Reading(NamedTuple):
     organic: float | None  # share of scored mentions that are no copies: their text had not had its vote this hour
     authors: int | None  # distinct; counted up to one hour
     completeness: float  # share of the brand's usual scored mentions whose source was healthy
+    prompted: int = 0  # mentions that the brand's own hand is in
+    unprompted_votes: int = 0
+    unprompted: float | None = None  # the mean of those votes; None without one, as its interval
+    unprompted_lower: float | None = None
+    unprompted_upper: float | None = None
 
     @property
     def scored(self) -> int:
@@ -94,13 +101,27 @@ def reading(brand: str, window: str, sums: Sequence[int], day: Sequence[int],
 
     `day`: the brand's sums of the last day, for its own variance; `beside`: distinct authors, and completeness.
     """
-    negative, neutral, positive, abstained, score, copies, *voted = sums
-    votes, day_votes = sum(voted[:3]), sum(day[_VOTES:_VOTES + 3])
+    negative, neutral, positive, abstained, score, copies = sums[:_VOTES]
     scored = negative + neutral + positive
-    mood = lower = upper = None
-    if votes:
-        prior = variance(day_votes, day[_VOTES + 3], day[_VOTES + 4], PRIOR_VARIANCE, PRIOR_WEIGHT)
-        errors = student(PRIOR_WEIGHT + max(day_votes - 1, 0))
-        mood, lower, upper = interval(votes, voted[3], voted[4], prior, errors)
-    return Reading(brand, window, scored + abstained, abstained, negative, neutral, positive, score / UNIT, votes,
-                   mood, lower, upper, 1 - copies / scored if scored else None, *beside)
+    votes, alone = _votes(sums), _alone(sums)
+    return Reading(brand, window, scored + abstained, abstained, negative, neutral, positive, score / UNIT, votes[0],
+                   *_mood(votes, _votes(day)), 1 - copies / scored if scored else None, *beside,
+                   sums[_PROMPTED], alone[0], *_mood(alone, _alone(day)))
+
+
+_Votes = tuple[int, int, int]  # how many, their sum, and the sum of their squares
+
+
+def _votes(sums: Sequence[int]) -> _Votes:
+    return sum(sums[_VOTES:_VOTES + 3]), sums[_VOTES + 3], sums[_VOTES + 4]
+
+
+def _alone(sums: Sequence[int]) -> _Votes:
+    return sums[_ALONE], sums[_ALONE + 1], sums[_ALONE + 2]
+
+
+def _mood(votes: _Votes, day: _Votes) -> tuple[float | None, float | None, float | None]:
+    if not votes[0]:
+        return None, None, None
+    prior = variance(*day, PRIOR_VARIANCE, PRIOR_WEIGHT)
+    return interval(*votes, prior, student(PRIOR_WEIGHT + max(day[0] - 1, 0)))

@@ -46,11 +46,14 @@ from streams.heart.post import (
     post_key,
     pseudonym,
 )
+from streams.policy import Policy
 from streams.settings import Settings
 
 FIELDS = ("id", "text", "created_at", "author", "lang", "kind", "url", "reply_to", "reach", "rev", "removed")
 NEEDED = ("text", "created_at")
 MAX_LINE = 1_000_000  # bytes; a longer line is no post, and is not read into memory
+COLUMNS = 20  # named when one is missing,
+COLUMN = 40  # by so many characters of each
 SHOWN = 10  # bad rows named one by one; the others only count
 FLUSH_S = 150.0  # longer than the feed lets a record wait
 YES = frozenset({"true", "1", "yes", "t", "y"})
@@ -275,8 +278,19 @@ def _check_columns(path: Path, header: Sequence[str], columns: Mapping[str, str]
     for name in dict.fromkeys((*columns, *NEEDED)):
         column = columns.get(name, name)
         if column not in header:
-            raise BadSetting(f"{path}: no column {column!r} for {name}{nearest(column, header)}; it has "
-                             f"{', '.join(header) or 'no columns'}; --map {name}=COLUMN names another")
+            names = [_plain(one) for one in header]
+            more = f" and {len(names) - COLUMNS} more" if len(names) > COLUMNS else ""
+            raise BadSetting(f"{path}: no column {column!r} for {name}{nearest(column, names)}; it has "
+                             f"{', '.join(names[:COLUMNS]) or 'no columns'}{more}; --map {name}=COLUMN names another")
+
+
+def _plain(name: str) -> str:
+    """A column's name without what would move a terminal's cursor; in a file that is no table it may be a whole text.
+
+    >>> _plain("te\\x1b[2Jxt")
+    'te[2Jxt'
+    """
+    return "".join(sign for sign in name if sign.isprintable())[:COLUMN]
 
 
 def open_rows(path: Path, columns: Mapping[str, str]) -> Rows:
@@ -521,6 +535,7 @@ def run_file(settings: Settings, path: Path, options: Options) -> Summary:
                          "the posts of any other are rejects")
     clock = Clock(settings.clock)
     summary = Summary(path)
+    Policy.read(settings).entry(options.source)
     maker = Maker(options, settings.read_secret(), clock.now_ms)
     with closing(open_rows(path, options.columns)) as rows:
         feed = Feed(settings, options.source, (options.source,), rules=Rules(create_time=bool(settings.clock)))

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from tests.bench import backtest, flow, heart, page, pulse, score, tutorial
+from tests.bench import backtest, flow, heart, page, pulse, score, sources, tutorial
 from tests.bench.stage import Bench
 from tests.bench.table import Row, machine, table
 from tests.readme import README, filled
@@ -30,6 +30,7 @@ ROWS: Mapping[str, Callable[[Bench], Row]] = {
     "day": heart.memory_day,
     "backtest": backtest.history,
     "scrape": page.scrape,
+    **sources.ROWS,
     "loop": flow.loop,  # the last one: it looks back at the workers of the others
 }
 

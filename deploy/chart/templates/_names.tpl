@@ -28,6 +28,14 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
+{{/* Of a feed, as JSON: what it listens to, "" where that is nothing of the world outside, and its posts' source. */}}
+{{- define "denyut.listens" -}}
+{{- $to := first (rest .args) -}}
+{{- $live := has $to (list "bluesky" "mastodon" "hackernews" "news" "push") -}}
+{{- $said := regexFind "--source[= ][a-z0-9_-]+" (join " " .args) | trimPrefix "--source" | trimAll "= " -}}
+{{- dict "to" (ternary $to "" $live) "source" ($said | default $to) | toJson -}}
+{{- end }}
+
 {{/* The processes that go on for ever, as JSON: who has an account, a network policy and a monitor. */}}
 {{- define "denyut.components" -}}
 {{- $all := list "score" "pulse" -}}

@@ -1,5 +1,6 @@
 {{/* A pod of Denyut, as restricted as a pod can be. Of a dict:
        root, component, feed   whose pod
+       entry                   a feed's, as the values say it
        args                    what `denyut` is told
        settings, more          DENYUT_* from values, and from the chart itself
        resources               requests and a memory limit
@@ -8,6 +9,7 @@
      not: workers re-read it, and a restart would cost them a rebalance. */}}
 {{- define "denyut.pod" -}}
 {{- $values := .root.Values -}}
+{{- $entry := .entry | default dict -}}
 metadata:
   labels:
     {{- include "denyut.selector" . | nindent 4 }}
@@ -16,9 +18,15 @@ metadata:
     {{- with $values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- with $values.podAnnotations }}
+  {{- if or $values.podAnnotations (include "denyut.policy" .) }}
   annotations:
+    {{- with $values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- if include "denyut.policy" . }}
+    # It is read when a feed starts: another one rolls it.
+    denyut/policy: {{ sha256sum $values.policy | quote }}
+    {{- end }}
   {{- end }}
 spec:
   serviceAccountName: {{ include "denyut.fullname" .root }}-{{ .component }}
@@ -73,6 +81,9 @@ spec:
       {{- if not .job }}
       ports:
         - {name: metrics, containerPort: 9100}
+        {{- with $entry.port }}
+        - {name: push, containerPort: {{ . }}}
+        {{- end }}
       {{- include "denyut.probes" . | nindent 6 }}
       {{- end }}
       resources:
@@ -90,6 +101,13 @@ spec:
         {{- if include "denyut.secret" . }}
         - {name: secret, mountPath: /etc/denyut/secret, readOnly: true}
         {{- end }}
+        {{- if $entry.secrets }}
+        # As a folder too: a token that is renewed arrives by itself, and is read at the next connection.
+        - {name: secrets, mountPath: /etc/denyut/secrets, readOnly: true}
+        {{- end }}
+        {{- if include "denyut.policy" . }}
+        - {name: policy, mountPath: /etc/denyut/policy, readOnly: true}
+        {{- end }}
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 64Mi}
@@ -105,6 +123,23 @@ spec:
         defaultMode: 0440
         items:
           - {key: {{ $values.secret.key | quote }}, path: ids.key}
+    {{- end }}
+    {{- with $entry.secrets }}
+    - name: secrets
+      projected:
+        defaultMode: 0440
+        sources:
+          {{- range . }}
+          - secret:
+              name: {{ .secret | quote }}
+              items:
+                - {key: {{ .key | quote }}, path: {{ .path | quote }}}
+          {{- end }}
+    {{- end }}
+    {{- with include "denyut.policy" . }}
+    - name: policy
+      configMap:
+        name: {{ . | quote }}
     {{- end }}
 {{- end }}
 
@@ -122,6 +157,11 @@ spec:
 {{- if eq .component "feed" }}{{ .root.Values.secret.existingSecret }}{{ end -}}
 {{- end }}
 
+{{/* The ConfigMap with policy entries of your own: of the feeds alone, which ask it whether their source may be heard. */}}
+{{- define "denyut.policy" -}}
+{{- if and (eq .component "feed") .root.Values.policy }}{{ include "denyut.fullname" .root }}-policy{{ end -}}
+{{- end }}
+
 {{- define "denyut.env" -}}
 {{- $values := .root.Values -}}
 {{- $env := dict
@@ -134,6 +174,7 @@ spec:
   "HF_HUB_OFFLINE" "1" -}}
 {{- if include "denyut.brands" . }}{{ $_ := set $env "DENYUT_BRANDS" (printf "/etc/denyut/brands/%s" $values.brands.key) }}{{ end -}}
 {{- if include "denyut.secret" . }}{{ $_ := set $env "DENYUT_SECRET_FILE" "/etc/denyut/secret/ids.key" }}{{ end -}}
+{{- if include "denyut.policy" . }}{{ $_ := set $env "DENYUT_POLICY" "/etc/denyut/policy/policy.toml" }}{{ end -}}
 {{- range $name, $value := merge (dict) (.settings | default dict) $values.settings -}}
 {{- /* A whole number comes from YAML as a float, and 1000000 would be printed as 1e+06. */ -}}
 {{- $_ := set $env (printf "DENYUT_%s" (upper $name)) (ternary (printf "%v" $value) (toString ($value | int64)) (kindIs "string" $value)) -}}

@@ -70,6 +70,20 @@ MENTIONS = live(figure("denyut_window_mentions"))
 VOICE = f"({MENTIONS}) / on () group_left () (sum({MENTIONS}) > 0)"
 
 
+# Share of voice in the group that the brand file puts a brand in: recorded by rules, since a group spans workers.
+GROUP_VOICE = "brand:denyut_share_of_voice:ratio"
+VOTE_VOICE = "brand:denyut_share_of_voice_votes:ratio"
+
+
+def voice(record: str, by: str = "brand") -> str:
+    """What a rule recorded of the brands that are chosen; replays are left out by the rule.
+
+    >>> voice(GROUP_VOICE)
+    'max by (brand) (brand:denyut_share_of_voice:ratio{brand=~"$brand",window=~"$window"})'
+    """
+    return f"max by ({by}) ({record}{{{BRAND},{WINDOW}}})"
+
+
 def share(name: str, by: str = "brand") -> str:
     """A part of the scored mentions of a window, 0 to 1."""
     return f"{figure(name, by=by)} / ({figure('denyut_window_scored', by=by)} > 0)"
@@ -93,8 +107,16 @@ def rate(name: str, by: str = "", matchers: str = "") -> str:
     selector = f"{name}{{{matchers}}}" if matchers else name
     if not by:
         return f"sum(rate({selector}[$__rate_interval])) or vector(0)"
-    none = f'label_replace(vector(0), "{by.partition(",")[0]}", "none", "", "")'
-    return f"sum by ({by}) (rate({selector}[$__rate_interval])) or on () {none}"
+    return or_none(f"sum by ({by}) (rate({selector}[$__rate_interval]))", by.partition(",")[0])
+
+
+def or_none(expr: str, label: str, value: int = 0) -> str:
+    """Where there is no series, one that is called none.
+
+    >>> or_none("up", "job", -1)
+    'up or on () label_replace(vector(-1), "job", "none", "", "")'
+    """
+    return f'{expr} or on () label_replace(vector({value}), "{label}", "none", "", "")'
 
 
 def happened(name: str, by: str = "") -> str:

@@ -43,6 +43,8 @@ from deploy.grafana.boards.words import says
 
 OPEN_ONLY = "Empty while no swing is open."
 NO_SWING = "no swing is open"
+NO_GROUP = "this brand is in no group"
+UNPROMPTED = COLOURS[2]
 DASHED = {"fill": "dash", "dash": [8, 6]}
 SOURCES = f"denyut_mentions_total{{{ask.BRAND}"
 
@@ -66,6 +68,8 @@ def board() -> Board:
             ),
             Row("What is said", (shares().span(12).height(8), volume().span(12).height(8))),
             Row("Organic against all", (against().span(12).height(8), authentic().span(12).height(8))),
+            Row("Without what the brand prompts itself", (*unprompted(), prompted().span(6).height(8))),
+            Row("Share of voice", (voice().span(12).height(8), rivals().span(12).height(8))),
             Row("By source", tuple(each.span(8).height(8) for each in by_source())),
             Row("Can it be trusted now", trust()),
         ),
@@ -363,6 +367,108 @@ def authentic() -> timeseries.Panel:
         .max(1)
     )
     return painted(panel, {"organic": GOOD, "authentic, open swing": "#C479A2"})
+
+
+def unprompted() -> tuple[timeseries.Panel, ...]:
+    """Mood and votes, of all talk and of that which the brand did not prompt."""
+    moods = lines(
+        says(
+            "All talk and unprompted talk",
+            "none",
+            "Unprompted: neither by the brand's own accounts, nor in answer to them, nor with the tag of a campaign of",
+            "its own, as far as the brand file names them. Where the lines part, the brand hears its own echo.",
+            words.INTERVAL,
+            words.GAP,
+        ),
+        Ask(ask.live(ask.figure("denyut_mood_lower")), "all, 95 % from"),
+        Ask(ask.live(ask.figure("denyut_mood_upper")), "all, 95 % to"),
+        Ask(ask.live(ask.figure("denyut_unprompted_mood_lower")), "unprompted, 95 % from"),
+        Ask(ask.live(ask.figure("denyut_unprompted_mood_upper")), "unprompted, 95 % to"),
+        Ask(ask.live(ask.figure("denyut_mood")), "all talk"),
+        Ask(ask.live(ask.figure("denyut_unprompted_mood")), "unprompted talk"),
+    )
+    band(moods, "all, 95 % from", "all, 95 % to")
+    band(moods, "unprompted, 95 % from", "unprompted, 95 % to", UNPROMPTED)
+    votes = from_zero(
+        says(
+            "Votes",
+            "short",
+            "What the two moods rest on: votes of all talk, and of what the brand did not prompt.",
+        ),
+        Ask(ask.live(ask.figure("denyut_window_votes")), "all talk"),
+        Ask(ask.live(ask.figure("denyut_unprompted_votes")), "unprompted talk"),
+    )
+    for panel in (moods, votes):
+        painted(panel, {"all talk": EVEN, "unprompted talk": UNPROMPTED})
+    return words.on_scale(moods).span(12).height(8), votes.span(6).height(8)
+
+
+def prompted() -> timeseries.Panel:
+    """How much of it is the brand's own."""
+    panel = (
+        lines(
+            says(
+                "Prompted share",
+                "percentunit",
+                "Of the mentions, those that the brand prompted itself. None for ever: the brand file may name no",
+                "accounts and no tags of its own.",
+            ),
+            Ask(
+                ask.live(
+                    f"{ask.figure('denyut_window_prompted')} / ({ask.figure('denyut_window_mentions')} > 0)",
+                ),
+                "prompted",
+            ),
+        )
+        .min(0)
+        .max(1)
+    )
+    return painted(panel, {"prompted": NOTICE})
+
+
+def voice() -> timeseries.Panel:
+    """The brand's part of what is said of its group."""
+    panel = (
+        lines(
+            says(
+                "Share of voice in its group, last $window at each moment",
+                "percentunit",
+                "The brand's part among the brands of its group, as the brand file groups them: of the votes, with",
+                "their interval, and of all mentions. Where mentions lie far above votes, few say much.",
+                words.INTERVAL,
+                "A gap: nobody spoke, or a brand of the group is a replay, or not shown.",
+            ),
+            Ask(ask.voice(f"{ask.VOTE_VOICE}_lower"), "95 % from"),
+            Ask(ask.voice(f"{ask.VOTE_VOICE}_upper"), "95 % to"),
+            Ask(ask.voice(ask.VOTE_VOICE), "of votes"),
+            Ask(ask.voice(ask.GROUP_VOICE), "of mentions"),
+        )
+        .min(0)
+        .max(1)
+        .no_value(NO_GROUP)
+    )
+    painted(band(panel, "95 % from", "95 % to"), {"of votes": FAIR, "of mentions": SERIOUS})
+    return override(panel, "of mentions", custom_lineStyle=DASHED)
+
+
+def rivals() -> timeseries.Panel:
+    """Everybody in the group."""
+    window = f"{{{ask.WINDOW}}}"
+    group = f"max by (group) ({ask.VOTE_VOICE}{{{ask.BRAND},{ask.WINDOW}}})"
+    return (
+        stacked(
+            says(
+                "All brands of its group",
+                "percentunit",
+                "Who has which part of the votes about the group that this brand is in. It moves when the others",
+                "speak less, too.",
+                words.VOLUNTEERS,
+            ),
+            Ask(f"max by (brand, group) ({ask.VOTE_VOICE}{window}) and on (group) {group}", "{{brand}}"),
+        )
+        .max(1)
+        .no_value(NO_GROUP)
+    )
 
 
 def by_source() -> tuple[timeseries.Panel, ...]:

@@ -52,6 +52,7 @@ def board() -> Board:
             Row("Swings", (swings().span(24).height(7),)),
             Row("Mood over time", (side_by_side().span(24).height(9),)),
             Row("How much is said", (volume().span(12).height(8), voice().span(12).height(8))),
+            Row("Share of voice by group", (groups().span(24).height(8),)),
             Row("Each brand, with its 95 % interval", (each_brand().span(8).height(7),)),
         ),
     )
@@ -152,17 +153,19 @@ def dressed(panel: table.Panel) -> table.Panel:
     for column in ("Votes", "Mentions"):
         override(panel, column, unit="locale", decimals=0)
     for column, colour in (("Share of voice", EVEN), ("Negative", POOR), ("Organic", FAIR)):
-        override(
-            panel,
-            column,
-            unit="percentunit",
-            decimals=0,
-            min=0,
-            max=1,
-            color={"mode": "fixed", "fixedColor": colour},
-            custom_cellOptions={"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
-        )
+        override(panel, column, unit="percentunit", **measured(colour))
     return panel
+
+
+def measured(colour: str) -> dict[str, object]:
+    """A share, drawn as a bar in its cell."""
+    return {
+        "decimals": 0,
+        "min": 0,
+        "max": 1,
+        "color": {"mode": "fixed", "fixedColor": colour},
+        "custom_cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
+    }
 
 
 def swings() -> statetimeline.Panel:
@@ -221,6 +224,36 @@ def voice() -> timeseries.Panel:
         ),
         Ask(ask.VOICE, NAME),
     ).max(1)
+
+
+def groups() -> table.Panel:
+    """Share of voice among those that the brand file compares."""
+
+    def of(record: str) -> str:
+        return ask.voice(record, by="group, brand")
+
+    panel = grid_of(
+        says(
+            "Share of voice by group, last $window",
+            "percentunit",
+            "Each brand's part among the brands of its group, as the brand file groups them, also those that are not",
+            "chosen above. Of votes: each author and each text once an hour, with an interval.",
+            words.INTERVAL,
+            "A group in which nobody speaks, or of which a brand is a replay, or not shown, is not here.",
+        ),
+        {"group": "Group", "brand": "Brand", "title": "Called"},
+        Ask(of(ask.VOTE_VOICE), "Of votes"),
+        Ask(of(f"{ask.VOTE_VOICE}_lower"), "95 % from"),
+        Ask(of(f"{ask.VOTE_VOICE}_upper"), "95 % to"),
+        Ask(of(ask.GROUP_VOICE), "Of mentions"),
+        Ask(f'max by (group, brand, title) (denyut_brand_info{{{ask.BRAND},group!=""}})'),
+    )
+    override(panel, "Brand", links=[{"title": "Open ${__value.raw}", "url": FROM_CELL}])
+    for column in ("95 % from", "95 % to"):
+        override(panel, column, decimals=0)
+    for column, colour in (("Of votes", FAIR), ("Of mentions", EVEN)):
+        override(panel, column, **measured(colour))
+    return sorted_by(panel.no_value("no brand is in a group"), "Group")
 
 
 def each_brand() -> timeseries.Panel:

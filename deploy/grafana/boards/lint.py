@@ -21,7 +21,9 @@ COUNTERS = frozenset(row.name for row in TABLE if row.kind == "counter") | {
 OVER_TIME = frozenset({"rate", "irate", "increase"})
 RANGE = re.compile(r"\[([^\]]+)\]")
 TEXT = re.compile(r'"[^"]*"')
-MOODS = frozenset({"denyut_mood", "denyut_mood_lower", "denyut_mood_upper"})
+MOODS = frozenset({
+    f"denyut_{mood}{end}" for mood in ("mood", "unprompted_mood") for end in ("", "_lower", "_upper")
+})  # fmt: skip
 
 
 def faults(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models.common import BigValueTextMode as TextMode
 from deploy.grafana.boards import ask
 from deploy.grafana.boards.parts import (
     BAD,
+    CALM,
     EVEN,
     FAIR,
     GOOD,
@@ -17,6 +18,7 @@ from deploy.grafana.boards.parts import (
     SERIOUS,
     Ask,
     Board,
+    Panel,
     Row,
     Says,
     Step,
@@ -25,15 +27,19 @@ from deploy.grafana.boards.parts import (
     from_zero,
     grid_of,
     limit,
+    lines,
     listed,
+    mapped,
     override,
     painted,
     sorted_by,
     source_variable,
     stacked,
+    strip,
     tile,
 )
 from deploy.grafana.boards.words import LIVE, others, says
+from streams.metrics import TOOK
 
 OURS = 'job=~"denyut-.+"'
 NO_TICKS = 'outcome!="tick"'
@@ -67,6 +73,7 @@ def board() -> Board:
             Row("Is it well", tuple(each.span(4).height(4) for each in (*alive(), *timely()))),
             Row("How far behind", tuple(each.span(8).height(8) for each in lag())),
             Row("Feed", (sent().span(18).height(7), refused().span(6).height(7))),
+            Row("Sources", tuple(each.span(6).height(7) for each in (*listening(), *heard()))),
             Row("Score worker", tuple(each.span(8).height(8) for each in (*scoring(), *model()))),
             Row(
                 "Pulse worker",
@@ -235,6 +242,112 @@ def refused() -> stat.Panel:
     ).text_mode(TextMode.VALUE_AND_NAME)
 
 
+def listening() -> tuple[Panel, ...]:
+    """Whether feeds hear their sources, and how whole."""
+    connected = strip(
+        says("Connected", "none", "Whether the feed of each live source has a connection to it."),
+        Ask(ask.or_none("min by (source) (denyut_source_up)", "source", -1), "{{source}}"),
+    ).mappings(mapped({-1: ("no live source", QUIET), 0: ("not connected", SERIOUS), 1: ("connected", CALM)}))
+    behind = from_zero(
+        says(
+            "Behind the source",
+            "s",
+            "How long ago the moment is up to which nothing of a source is missing. Seconds for a stream; one that is",
+            "asked now and then rises until it is asked again.",
+        ),
+        Ask(ask.or_none("max by (source) (denyut_source_behind_seconds)", "source"), "{{source}}"),
+    ).fill_opacity(0)
+    gaps = counts(
+        says(
+            "Gaps",
+            "s",
+            "Time of a source in which something may have been said that will not come. A gap that was told before",
+            "the first scrape of its feed is not in it, but is an alert.",
+        ),
+        Ask(ask.in_a_step(f"({ask.rate('denyut_source_gap_seconds_total', 'source')})"), "{{source}}"),
+    )
+    ended = counts(
+        says(
+            "Connections ended or failed",
+            "none",
+            "How often the connection to a source ended or could not be made, for whatever reason. Some a day are",
+            "normal.",
+        ),
+        Ask(ask.happened("denyut_source_reconnects_total", "source"), "{{source}}"),
+    )
+    limit(behind, Step(None, "transparent"), Step(300, SERIOUS))
+    return connected, behind, gaps, ended
+
+
+def heard() -> tuple[Panel, ...]:
+    """What comes from sources, and what of it can be used."""
+    came = "denyut_source_happenings_total"
+    outcomes = stacked(
+        says(
+            "Heard, by outcome",
+            "suffix:/s",
+            "What became of what came from live sources. Unmatched: it names no brand, and goes no further. Unknown:",
+            "an edit or a removal of what was never sent. The line is what is dated more than a minute from when its",
+            "server saw it, whatever became of it.",
+        ),
+        Ask(ask.rate(came, "outcome", 'outcome!="misdated"'), "{{outcome}}"),
+        Ask(ask.rate(came, matchers='outcome="misdated"'), "misdated"),
+    )
+    by_source = stacked(
+        says("Heard, by source", "suffix:/s", "How much comes from each live source, whatever becomes of it."),
+        Ask(ask.rate(came, "source", 'outcome!="misdated"'), "{{source}}"),
+    )
+    unread = counts(
+        says(
+            "Refused, by reason",
+            "none",
+            "What came from a source and could not be read: dots are all of it, bars the five most frequent reasons.",
+        ),
+        Ask(ask.happened_most("denyut_source_refused_total", "reason"), "{{reason}}"),
+    )
+    override(outcomes, "misdated", custom_stacking={"mode": "none"}, custom_fillOpacity=0, custom_lineWidth=2)
+    painted(listed(outcomes, TOOK), {"refused": SERIOUS, "misdated": NOTICE})
+    return outcomes, by_source, dotted(unread), complete()
+
+
+def complete() -> timeseries.Panel:
+    """What missing sources do to brands."""
+    of_brands = "min by (brand) (denyut_completeness_ratio)"
+    panel = (
+        lines(
+            says(
+                "Completeness of brands",
+                "percentunit",
+                "The share of a brand's usual mentions whose source was heard: the least of all brands, the median",
+                "one, and by name the least three of those below 90 %, for which no swing is looked for.",
+            ),
+            Ask(
+                f'label_replace(min({of_brands}), "brand", "least", "", "")'
+                f' or label_replace(quantile(0.5, {of_brands}), "brand", "median", "", "")'
+                f" or bottomk(3, {of_brands} < 0.9)",
+                "{{brand}}",
+            ),
+        )
+        .min(0)
+        .max(1)
+    )
+    painted(panel, {"least": GOOD, "median": EVEN})
+    return limit(panel, Step(None, SERIOUS), Step(0.9, "transparent"))
+
+
+def dotted(panel: timeseries.Panel) -> timeseries.Panel:
+    """Bars of the parts that there is most of, and dots for all together."""
+    return override(
+        panel,
+        "all",
+        color=fixed(EVEN),
+        custom_drawStyle="points",
+        custom_showPoints="always",
+        custom_pointSize=4,
+        custom_stacking={"mode": "none"},
+    )
+
+
 def scoring() -> tuple[timeseries.Panel, ...]:
     """Rate, errors, duration of the score workers."""
     outcome = stacked(
@@ -255,15 +368,6 @@ def scoring() -> tuple[timeseries.Panel, ...]:
         ),
         Ask(ask.happened_most("denyut_rejects_total", "reason"), "{{reason}}"),
     )
-    override(
-        rejects,
-        "all",
-        color=fixed(EVEN),
-        custom_drawStyle="points",
-        custom_showPoints="always",
-        custom_pointSize=4,
-        custom_stacking={"mode": "none"},
-    )
     inference = from_zero(
         says(
             "Inference, one batch",
@@ -272,7 +376,7 @@ def scoring() -> tuple[timeseries.Panel, ...]:
         ),
         *quantiles("denyut_inference_seconds"),
     )
-    return listed(outcome, OUTCOMES), rejects, waits(inference)
+    return listed(outcome, OUTCOMES), dotted(rejects), waits(inference)
 
 
 def model() -> tuple[timeseries.Panel, ...]:

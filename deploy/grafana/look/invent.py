@@ -17,7 +17,7 @@ from typing import TextIO
 import numpy as np
 import numpy.typing as npt
 
-from streams.metrics import TABLE, WORDS, Row
+from streams.metrics import TABLE, TOOK, WORDS, Row
 
 Line = npt.NDArray[np.float64]
 Labels = Mapping[str, str]
@@ -32,20 +32,22 @@ WINDOW_S = {"1m": 60, "5m": 300, "1h": 3600, "24h": 86400}
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """How a brand is talked of on a usual day. `pulse` is the worker that counts it."""
+    """How a brand is talked of on a usual day. `pulse` counts it; `prompted` is the share of its own hand."""
 
     name: str
     usual: float
     per_minute: float
     pulse: str
+    group: str = "daily"
+    prompted: float = 0.04
 
 
 BRANDS = (
-    Brand("kopi-lumora", 0.18, 26.0, "pulse-0"),
+    Brand("kopi-lumora", 0.18, 26.0, "pulse-0", "food", 0.22),
     Brand("quovira", 0.05, 41.0, "pulse-1"),
     Brand("lajuro", 0.24, 12.0, "pulse-0"),
     Brand("bank-sagarma", -0.12, 7.0, "pulse-1"),
-    Brand("mi-kriwila", 0.31, 15.0, "pulse-0"),
+    Brand("mi-kriwila", 0.31, 15.0, "pulse-0", "food", 0.08),
 )
 
 
@@ -158,6 +160,7 @@ def figures(sheet: Sheet, brand: Brand) -> Line:
             "denyut_mood_lower": np.clip(shown - 1.96 * error, -1, 1),
             "denyut_mood_upper": np.clip(shown + 1.96 * error, -1, 1),
             "denyut_organic_ratio": trail(organic, seconds),
+            **unprompted(brand, mentions, votes, shown),
         }
         for name, values in values_of.items():
             sheet.put(name, here, values)
@@ -165,6 +168,20 @@ def figures(sheet: Sheet, brand: Brand) -> Line:
             sheet.put("denyut_window_authors", here, np.round(votes * 0.9))
     counters(sheet, brand, rate, mood)
     return rate
+
+
+def unprompted(brand: Brand, mentions: Line, votes: Line, shown: Line) -> dict[str, Line]:
+    """What is left without the talk that the brand prompted, which is kinder to it."""
+    left: Line = np.maximum(votes * (1 - brand.prompted), 1)
+    mood = np.clip(shown - 0.6 * brand.prompted, -1, 1)
+    error = 0.62 / np.sqrt(left)
+    return {
+        "denyut_window_prompted": np.round(mentions * brand.prompted),
+        "denyut_unprompted_votes": np.round(left),
+        "denyut_unprompted_mood": mood,
+        "denyut_unprompted_mood_lower": np.clip(mood - 1.96 * error, -1, 1),
+        "denyut_unprompted_mood_upper": np.clip(mood + 1.96 * error, -1, 1),
+    }
 
 
 def counters(sheet: Sheet, brand: Brand, rate: Line, mood: Line) -> None:
@@ -206,6 +223,7 @@ def stands(sheet: Sheet, brand: Brand) -> None:
     sheet.put("denyut_smallest_visible_swing", at, 0.75 / sqrt(brand.per_minute / 5) + sheet.wander(0.02))
     sheet.put("denyut_replaying", at, 0.0)
     sheet.put("denyut_completeness_ratio", at, 1 - 0.13 * sheet.between(125, 119))
+    sheet.put("denyut_brand_info", {**at, "title": brand.name.replace("-", " ").title(), "group": brand.group}, 1.0)
     sheet.put("denyut_watermark_timestamp_seconds", at, sheet.at - 12 - np.abs(sheet.wander(2)))
 
 
@@ -298,9 +316,29 @@ def edges(sheet: Sheet, total: Line) -> None:
         sheet.count("denyut_feed_sent_total", {**at, "kind": kind}, rate)
     for reason in ("refused", "timeout", "too_large"):
         sheet.count("denyut_feed_refused_total", {**at, "reason": reason}, 0.0)
+    for number, (source, share) in enumerate(zip(SOURCES, SHARES, strict=True)):
+        at = {"job": "denyut-feed", "instance": f"feed-{number}:9100", "source": source}
+        listening(sheet, at, total / 60 * share)
     at = {"job": "denyut-tell", "instance": "tell-0:9100"}
     sheet.count("denyut_tellings_total", {**at, "outcome": "told"}, np.where(sheet.ago(47) >= 0, 0.016, 0.0))
     sheet.count("denyut_tellings_total", {**at, "outcome": "failed"}, 0.0)
+
+
+def listening(sheet: Sheet, at: Labels, rate: Line) -> None:
+    """How a feed hears its source: mastodon was away for six minutes two hours before the end, and has a gap of two."""
+    away = sheet.between(125, 119) * (at["source"] == "mastodon")
+    sheet.put("denyut_source_up", at, 1 - away)
+    behind = np.cumsum(away) * STEP_S * (sheet.ago(117) < 0)
+    sheet.put("denyut_source_behind_seconds", at, 1.5 + np.abs(sheet.wander(0.5)) + behind)
+    gap = 120.0 if away.any() else 0.0
+    sheet.put("denyut_source_gap_seconds_total", at, np.where(sheet.ago(119) >= 0, gap, 0.0), "counter")
+    sheet.count("denyut_source_reconnects_total", at, 0.0003 + away / 60)
+    many = {"post": 1.0, "edit": 0.01, "removal": 0.004, "author": 0.0002, "unmatched": 8.0, "unknown": 0.6,
+            "repeated": 0.02, "gone": 0.0005, "refused": 0.004, "misdated": 0.03}  # fmt: skip
+    for outcome in TOOK:
+        sheet.count("denyut_source_happenings_total", {**at, "outcome": outcome}, rate * many[outcome] * (1 - away))
+    for reason, share in (("missing_field", 0.003), ("bad_text", 0.001)):
+        sheet.count("denyut_source_refused_total", {**at, "reason": reason}, rate * share * (1 - away))
 
 
 def processes(sheet: Sheet) -> None:

@@ -1,0 +1,144 @@
+"""Kept: which posts of one source stand in `denyut.posts`, and whose they are.
+
+A removal names a post, an alias of it, or an author; what must be taken out of the log is what stands in it, and
+nothing else. So a feed knows what it has sent: it reads the topic back when it starts (`take`), and notes what it sends
+since (`add`, `drop`). Of a post: its id, its version, its first time, and hashes of its author, of its alias and of its
+last text; some 120 bytes, and for no longer than its text is kept. In memory, in SQLite.
+Knows nothing of Kafka, brands or texts.
+"""
+
+import sqlite3
+from datetime import datetime
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from streams.heart.post import MAX_REV, Post, epoch_ms, id64
+
+WEEK_MS = 7 * 86_400_000
+EARLY_MS = 3_600_000
+_TABLES = """
+CREATE TABLE post (number INTEGER PRIMARY KEY, id BLOB, rev INT, created INT, words INT, author INT, alias INT, at INT);
+CREATE INDEX by_author ON post (author) WHERE author IS NOT NULL;
+CREATE INDEX by_alias ON post (alias) WHERE alias IS NOT NULL;
+CREATE TABLE gone (number INTEGER PRIMARY KEY, until INT);
+"""
+
+
+class Known(NamedTuple):
+    """What is known of a post that is kept."""
+
+    rev: int
+    created_ms: int
+    words: int  # a hash of the text that was sent last
+
+
+class _Record(msgspec.Struct):
+    """What is read of a post's record; whatever else stands in it is none of our business."""
+
+    created_at: datetime
+    text: str
+    rev: Annotated[int, msgspec.Meta(ge=0, le=MAX_REV)] = 0
+    author: str | None = None
+    alias: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Record).decode
+
+
+def number(said: str) -> int:
+    """A hash of an id, a pseudonym or a text, such as SQLite can hold."""
+    return id64(said) >> 1
+
+
+class Kept:
+    """The posts of one source. One thread at a time."""
+
+    def __init__(self, source: str, for_ms: int = WEEK_MS) -> None:
+        """`for_ms`: so long a record may stand in the topic."""
+        self._lead = f"{source}:"
+        self._for_ms = for_ms
+        self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _TABLES)
+
+    def close(self) -> None:
+        """Forgets everything."""
+        self._db.close()
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT COUNT(*) FROM post").fetchone()[0])
+
+    def take(self, key: bytes | None, value: bytes | None, arrival_ms: int) -> None:
+        """Takes in a record of the topic, in the order of its partition. Ticks and other sources' are passed by."""
+        name = (key or b"").decode("utf-8", "replace")
+        if not name.startswith(self._lead):
+            return
+        if value is None:
+            self.drop(name, arrival_ms)
+            return
+        try:
+            said = _decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # a reject: whoever wrote it, it counts nowhere
+        if said.created_at.tzinfo is not None:
+            known = Known(said.rev, epoch_ms(said.created_at), number(said.text))
+            self._add(name, known, said.author, said.alias, arrival_ms)
+
+    def add(self, post: Post, now_ms: int) -> None:
+        """This version is about to be sent."""
+        self._add(post.id, Known(post.rev, post.event_ms, number(post.text)), post.author, post.alias, now_ms)
+
+    def _add(self, name: str, known: Known, author: str | None, alias: str | None, at_ms: int) -> None:
+        self._db.execute(
+            "INSERT INTO post VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (number) DO UPDATE SET "
+            "words = CASE WHEN ?3 >= rev THEN ?5 ELSE words END, rev = MAX(rev, ?3), "
+            "author = COALESCE(?6, author), alias = COALESCE(?7, alias), at = ?8",
+            (number(name), self._packed(name), *known, author and number(author), alias and number(alias), at_ms))
+
+    def _packed(self, name: str) -> bytes:
+        """An id without its source; half as long where it is a hash of ours."""
+        rest = name.removeprefix(self._lead)
+        try:
+            return b"\0" + bytes.fromhex(rest) if rest.islower() or rest.isdigit() else b"\1" + rest.encode()
+        except ValueError:
+            return b"\1" + rest.encode()
+
+    def _unpacked(self, packed: bytes) -> str:
+        return self._lead + (packed[1:].hex() if packed[0] == 0 else packed[1:].decode())
+
+    def drop(self, name: str, now_ms: int) -> None:
+        """A post, an alias or an author is gone; what comes of it after all is not welcome.
+
+        For as long as it could be told again; of what never stood here, which is most of what a network takes back,
+        for an hour: it may have come before its post.
+        """
+        was_here = self._db.execute("DELETE FROM post WHERE number = ?", (number(name),)).rowcount
+        until_ms = now_ms + (self._for_ms if was_here else EARLY_MS)
+        self._db.execute("INSERT INTO gone VALUES (?1, ?2) ON CONFLICT (number) DO UPDATE SET until = MAX(until, ?2)",
+                         (number(name), until_ms))
+
+    def get(self, name: str) -> Known | None:
+        """What is known of the post with this id; None: it does not stand in the log."""
+        row = self._db.execute("SELECT rev, created, words FROM post WHERE number = ?", (number(name),)).fetchone()
+        return None if row is None else Known(*row)
+
+    def is_gone(self, name: str) -> bool:
+        """Whether the post or the alias was removed."""
+        return self._db.execute("SELECT 1 FROM gone WHERE number = ?", (number(name),)).fetchone() is not None
+
+    def by_author(self, author: str, before_ms: int | None = None) -> list[str]:
+        """The ids of a pseudonym's posts: of those that were written, or came, before a time, or of all."""
+        found = self._db.execute(
+            "SELECT id FROM post WHERE author = ?1 AND (?2 IS NULL OR MIN(created, at) < ?2) ORDER BY id",
+            (number(author), before_ms))
+        return [self._unpacked(row[0]) for row in found]
+
+    def by_alias(self, alias: str) -> str | None:
+        """The id of the post with this alias."""
+        row = self._db.execute("SELECT id FROM post WHERE alias = ?", (number(alias),)).fetchone()
+        return None if row is None else self._unpacked(row[0])
+
+    def forget(self, now_ms: int) -> None:
+        """Drops what the log does not hold any more."""
+        self._db.execute("DELETE FROM post WHERE at < ?", (now_ms - self._for_ms,))
+        self._db.execute("DELETE FROM gone WHERE until < ?", (now_ms,))

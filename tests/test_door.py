@@ -1,0 +1,227 @@
+"""The door: what enters, what stays outside, and that no one who spoke can be told by what entered."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.door import NO_WORDS, Door, Record, Verdict, masked
+from streams.heart.brands import Brands
+from streams.heart.errors import Reason
+from streams.heart.post import Kind, alias_key, decode, post_key, pseudonym
+from streams.kept import Kept
+from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
+
+SECRET = b"a key that only this test has"
+NOW = 1_795_586_400_000
+BRANDS = Brands.parse("""
+    number = 1
+    published = 2026-01-01T00:00:00Z
+    [[brand]]
+    name = "kopi-senja"
+    any = ["kopi senja", "@kopisenja", "@senja*"]
+    own.accounts = ["bluesky:did:plc:toko"]
+    own.tags = ["#senjahemat"]
+    """)
+NAMED = "Kopi Senja enak"
+
+
+def door(*, everything: bool = False) -> Door:
+    return Door("bluesky", SECRET, Kept("bluesky"), everything=everything)
+
+
+def said(native: str = "one", text: str = NAMED, **more: Any) -> Said:
+    return Said(**{"native": native, "text": text, "created_ms": NOW, "author": "did:plc:ana", **more})
+
+
+def post_of(record: Record) -> Any:
+    return decode(record.key, record.value, frozenset({"bluesky"}))
+
+
+def folded(records: Iterable[Record]) -> dict[bytes, bytes | None]:
+    return {record.key: record.value for record in records}
+
+
+def entered(at: Door, *happenings: Happening) -> list[Verdict]:
+    return [at.let_in(one, BRANDS, NOW) for one in happenings]
+
+
+def test_a_post_that_names_a_brand_enters_without_its_ids() -> None:
+    """What was an id is a keyed hash, and nothing of it is left anywhere in the record."""
+    reply = said(native="at://did:plc:ana/app/1", reply_to="at://did:plc:toko/app/0", kind=Kind.REPLY)
+    verdict, = entered(door(), reply)
+    post = post_of(verdict.records[0])
+    assert "post" == verdict.outcome
+    assert post.id == post_key("bluesky", "at://did:plc:ana/app/1", SECRET)
+    assert post.author == pseudonym("bluesky", "did:plc:ana", SECRET)
+    assert post.reply_to == post_key("bluesky", "at://did:plc:toko/app/0", SECRET)
+    assert b"plc" not in verdict.records[0].key + (verdict.records[0].value or b"")
+
+
+def test_a_post_that_names_no_brand_stays_outside() -> None:
+    """Nobody's words are kept who does not speak of a brand; unless everything is wanted."""
+    other = said(text="pagi semua")
+    assert Verdict("unmatched") == entered(door(), other)[0]
+    assert "post" == entered(door(everything=True), other)[0].outcome
+
+
+def test_an_edit_that_names_no_brand_any_more_loses_its_words() -> None:
+    """The version before it must not count, and what it says now is none of our business."""
+    _, edit = entered(door(), said(), said(text="tutup akun", rev=5))
+    assert ("edit", NO_WORDS, 5) == (edit.outcome, post_of(edit.records[0]).text, post_of(edit.records[0]).rev)
+
+
+def test_an_edit_of_what_was_never_sent_stays_outside_or_enters_by_its_own_words() -> None:
+    """Whether the first version was known or not, only what names a brand is sent."""
+    assert Verdict("unknown") == entered(door(), said(text="pagi", rev=5))[0]
+    assert "edit" == entered(door(), said(rev=5))[0].outcome
+
+
+def test_every_version_bears_the_time_of_the_first() -> None:
+    """A source that dates an edit by its edit does not move the post."""
+    _, edit = entered(door(), said(), said(rev=9, text="Kopi Senja, lain kali", created_ms=NOW + 3_600_000))
+    assert post_of(edit.records[0]).event_ms == NOW
+
+
+def test_what_was_sent_is_not_sent_again() -> None:
+    """A replayed cursor costs nothing but the reading."""
+    first, *others = entered(door(), said(rev=3), said(rev=3), said(rev=2), said(rev=9))
+    assert ["edit", "repeated", "repeated", "repeated"] == [one.outcome for one in (first, *others)]
+    assert not any(one.records for one in others)  # the same words under a higher number are no edit either
+
+
+def test_two_edits_in_one_second_are_two() -> None:
+    """A source may tell edits apart by the second alone; the later one still stands, also when both are told again."""
+    at = door()
+    edits = said(rev=5, text="Kopi Senja, satu"), said(rev=5, text="Kopi Senja, dua")
+    verdicts = entered(at, said(), *edits, *edits)
+    assert ["post", "edit", "edit", "repeated", "repeated"] == [one.outcome for one in verdicts]
+    assert [(5, "Kopi Senja, satu"), (6, "Kopi Senja, dua")] == [
+        (post_of(one.records[0]).rev, post_of(one.records[0]).text) for one in verdicts[1:3]]
+
+
+def test_a_removal_takes_out_what_stands_in_the_log_and_nothing_else() -> None:
+    """A post that was never sent needs no removal; one that was gets exactly one."""
+    at = door()
+    unknown, _, removal, again = entered(at, Gone("two"), said(), Gone("one"), Gone("one"))
+    assert ["unknown", "removal", "unknown"] == [one.outcome for one in (unknown, removal, again)]
+    assert [Record(NOW, post_key("bluesky", "one", SECRET).encode(), None)] == list(removal.records)
+
+
+def test_a_post_that_comes_after_its_removal_stays_outside() -> None:
+    """Else its text would stand in the log for ever, and nobody would take it out again."""
+    at = door()
+    assert ["unknown", "gone", "gone"] == [v.outcome for v in entered(at, Gone("one"), said(), said(rev=7))]
+    assert ["unknown", "gone"] == [v.outcome for v in entered(at, Gone(alias="host/7"), said("two", alias="host/7"))]
+
+
+def test_a_removal_by_alias_finds_its_post() -> None:
+    """Some sources call a removed post by another id than the post itself."""
+    _, removal = entered(door(), said(alias="host/7"), Gone(alias="host/7"))
+    assert [post_key("bluesky", "one", SECRET).encode()] == [record.key for record in removal.records]
+
+
+def test_an_author_who_is_gone_takes_every_post_along() -> None:
+    """All of theirs, and nobody else's."""
+    _, _, _, gone, after = entered(door(), said("one"), said("two"), said("three", author="did:plc:bayu"),
+                                   AuthorGone("did:plc:ana"), said("one"))
+    assert {post_key("bluesky", one, SECRET).encode() for one in ("one", "two")} == {r.key for r in gone.records}
+    assert all(record.value is None for record in gone.records)
+    assert "gone" == after.outcome
+
+
+def test_who_comes_back_keeps_what_was_written_since() -> None:
+    """The old news that an account was hidden, told again by a replayed cursor, does not touch its new posts."""
+    at = door()
+    entered(at, said("old"))
+    at.let_in(said("new", created_ms=NOW + 60_000), BRANDS, NOW + 60_000)
+    entered(at, said("dated ahead", created_ms=NOW + 3_600_000))
+    gone, = entered(at, AuthorGone("did:plc:ana", before_ms=NOW + 30_000))
+    assert {post_key("bluesky", one, SECRET).encode() for one in ("old", "dated ahead")} == {
+        record.key for record in gone.records}
+
+
+def test_own_accounts_prompt_what_they_write_and_what_answers_them() -> None:
+    """The brand's own hand is known at the door, where accounts still have names."""
+    own, answer, other = entered(door(), said("one", author="did:plc:toko"),
+                                 said("two", refers="did:plc:toko"), said("three", refers="did:plc:bayu"))
+    assert [("kopi-senja",), ("kopi-senja",), ()] == [post_of(v.records[0]).prompted for v in (own, answer, other)]
+
+
+def test_handles_are_masked_but_those_of_brands() -> None:
+    """Who is spoken to is nobody's business; what a brand is called is ours. Mail addresses are no handles."""
+    text = "@ana.bsky.social bilang @KopiSenja.id dan @senja_jkt ramah, @bayu@warung.example! x@y.id"
+    assert "@user bilang @KopiSenja.id dan @senja_jkt ramah, @user! x@y.id" == masked(text, BRANDS)
+    assert "@user @user @user" == masked("@xn--80ak6aa92e.com @@ana ＠ana", BRANDS)
+    links = "https://bsky.app/profile/{0}/post/3k, https://k.example/@{0} dari "
+    assert links.format("user") + "user" == masked(links.format("ana") + "did:plc:ana", BRANDS)
+
+
+@pytest.mark.parametrize(("wrong", "reason"), [
+    (said(created_ms=-1), "bad_time"),
+    (said(created_ms=10**15), "bad_time"),
+    (said(text=f"Kopi Senja \x00 {NAMED}"), "bad_text"),
+    (said(text=f"{NAMED} \ud800"), "not_utf8"),
+    (said(text=NAMED * 1000), "too_long"),
+    (Refused(Reason.NOT_JSON), "not_json"),
+], ids=["before time", "after time", "NUL", "lone surrogate", "a document", "refused before"])
+def test_what_a_worker_would_refuse_does_not_set_out(wrong: Happening, reason: str) -> None:
+    """It is counted here, with the reason that it would have got there."""
+    assert Verdict("refused", reason=reason) == entered(door(), wrong)[0]
+
+
+def test_a_time_that_its_server_contradicts_is_counted() -> None:
+    """The author's clock is believed, but not in silence."""
+    right, wrong = entered(door(), said("one", witnessed_ms=NOW + 59_000), said("two", witnessed_ms=NOW + 61_000))
+    assert (False, True) == (right.is_misdated, wrong.is_misdated)
+
+
+_names = st.sampled_from(["one", "two", "three"])
+_happenings = st.one_of(
+    st.builds(said, _names, st.sampled_from([NAMED, "Kopi Senja mahal", "pagi"]),
+              created_ms=st.integers(NOW, NOW + 9), author=st.sampled_from(["did:plc:ana", "did:plc:bayu"])),
+    st.builds(Gone, _names), st.builds(AuthorGone, st.sampled_from(["did:plc:ana", "did:plc:bayu"])))
+
+
+def _in_order(happenings: Sequence[Happening]) -> list[Happening]:
+    """The versions of a post as a source numbers them, the first one 0."""
+    seen: dict[str, int] = {}
+    out: list[Happening] = []
+    for one in happenings:
+        if isinstance(one, Said):
+            one = msgspec.structs.replace(one, rev=seen.get(one.native, 0))  # noqa: PLW2901
+            seen[one.native] = one.rev + 1
+        out.append(one)
+    return out
+
+
+@given(st.lists(_happenings, max_size=25).map(_in_order), st.integers(0, 25))
+def test_a_door_that_read_the_log_back_is_the_door_that_wrote_it(happenings: list[Happening], at: int) -> None:
+    """Killed anywhere and told everything again, the log ends the same, and nothing enters after its removal."""
+    whole = [record for verdict in entered(door(), *happenings) for record in verdict.records]
+    first = door()
+    before = [record for verdict in entered(first, *happenings[:at]) for record in verdict.records]
+    kept = Kept("bluesky")
+    for record in before:
+        kept.take(record.key, record.value, NOW)
+    again = Door("bluesky", SECRET, kept)
+    log = before + [record for verdict in entered(again, *happenings) for record in verdict.records]
+    removed: set[bytes] = set()
+    for record in log:
+        assert record.value is None or record.key not in removed
+        removed |= {record.key} if record.value is None else set()
+    assert {key for key, value in folded(log).items() if value is None} >= {
+        key for key, value in folded(whole).items() if value is None}
+    for key, value in folded(whole).items():
+        if value is not None and key not in removed:
+            assert msgspec.json.decode(folded(log)[key] or b"") == msgspec.json.decode(value)
+
+
+def test_an_alias_is_a_hash_too() -> None:
+    """It stands beside the text, so it must not tell the server's own id."""
+    verdict, = entered(door(), said(alias="warung.example/115"))
+    assert alias_key("bluesky", "warung.example/115", SECRET) == post_of(verdict.records[0]).alias
+    assert b"warung" not in (verdict.records[0].value or b"")
