@@ -27,13 +27,16 @@ def answered(verb: Callable[..., int | None]) -> Callable[..., None]:
     @wraps(verb)
     def run(*args: Any, **kwargs: Any) -> None:
         from models.score import NoModel
-        from streams.heart.errors import BadSetting, DenyutError
+        from streams.heart.errors import BadSetting, DenyutError, LostBroker
 
         try:
             code = verb(*args, **kwargs) or 0
         except (BadSetting, NoModel) as error:
             click.echo(f"denyut: {error}", err=True)
             code = 2
+        except LostBroker as error:
+            click.echo(f"denyut: {error}", err=True)
+            code = 1
         except DenyutError as error:
             click.echo(f"denyut: {type(error).__name__}: {error}", err=True)
             code = 1
@@ -232,7 +235,7 @@ def feed_hackernews(url: str, **common: Any) -> int:
 @feed.command("news")
 @click.argument("urls", nargs=-1, metavar="[URL]...")
 @click.option("--list", "listed", type=_FILE, metavar="FILE", help="More of them, one a line.")
-@click.option("--every", default="5m", show_default=True, metavar="SPAN", help="How often each is read.")
+@click.option("--every", default="5m", show_default=True, metavar="SPAN", help="How often each is read, at least 1m.")
 @live("news")
 def feed_news(urls: Sequence[str], listed: Path | None, every: str, **common: Any) -> int:
     """Feeds: RSS, Atom, JSON Feed. What is in them when they are first read is not news."""

@@ -13,6 +13,7 @@ Values in, values out, but for `Kept`, which it asks and tells. Knows nothing of
 
 import re
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,9 +37,14 @@ from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
 
 NO_WORDS = "…"  # the text of an edit that names no brand any more
 MISDATED_MS = 60_000
-# What names a person inside a text: a handle, wherever it stands but in a mail address; a profile's page; an account.
-_PROFILE = re.compile(r"(bsky\.app/profile/)[^\s/?#)]+|\bdid:(?:plc|web):[\w.:%-]+")
-_MENTION = re.compile(r"(?<!\w)[@＠]+(\w+)(?:(?:\.|-+)\w+)*(?:@\w+(?:(?:\.|-+)\w+)*)?")
+# What names a person inside a text: the page of a profile or an account as networks write them, a mail address (a
+# handle of the fediverse is spelt like one), a handle.
+_ACCOUNTS = ("bsky.app", "did:", "at://", "/users/", "user?id=")
+_ACCOUNT = re.compile(r"(bsky\.app/profile/|news\.ycombinator\.com/user\?id=|https?://[^\s/]+/users/|\bat://)[^\s/?#)]+"
+                      r"|\bdid:(?:plc|web):[\w.:%-]+", re.IGNORECASE)
+_MAIL = re.compile(r"[\w.+-]{0,64}[0-9A-Za-z_]@\w[\w-]*(?:\.\w[\w-]*)+")
+_MENTION = re.compile(r"(?<![0-9A-Za-z])[@＠﹫]+(\w+)(?:(?:\.|-+)\w+)*(?:@\w+(?:(?:\.|-+)\w+)*)?")
+_AT = re.compile("[@＠﹫]")
 
 
 class Record(NamedTuple):
@@ -80,9 +86,7 @@ class Door:
                     verdict = self._said(happening, brands, now_ms)
                 except BadPost as bad:
                     return Verdict("refused", reason=str(bad.reason))
-                witnessed_ms = happening.witnessed_ms
-                apart = witnessed_ms is not None and abs(witnessed_ms - happening.created_ms) > MISDATED_MS
-                return verdict._replace(is_misdated=apart) if apart else verdict
+                return verdict._replace(is_misdated=_is_misdated(happening))
             case Gone():
                 return self._gone(happening, now_ms)
             case AuthorGone(author, before_ms):
@@ -103,11 +107,12 @@ class Door:
             return Verdict("unmatched")  # the mass: nothing is hashed for it
         name = post_key(self._source, said.native, self._secret)
         known = self._kept.get(name)
-        created_ms = said.created_ms if known is None else known.created_ms
-        named = self._is_named(said.text, created_ms, brands)
+        said = msgspec.structs.replace(
+            said, text=masked(said.text, brands), created_ms=said.created_ms if known is None else known.created_ms)
+        named = self._is_named(said.text, said.created_ms, brands)  # by the words that a worker will read
         if known is None and not named:
-            return Verdict("unknown")
-        post = self._post(name, said, created_ms, brands)
+            return Verdict("unknown" if said.rev else "unmatched")
+        post = self._post(name, said, brands)
         if any(self._kept.is_gone(one) for one in (post.id, post.alias, post.author) if one):
             return Verdict("gone")
         if not named:
@@ -125,17 +130,17 @@ class Door:
     def _is_named(self, text: str, created_ms: int, brands: Brands) -> bool:
         return self._everything or bool(brands.match(text, self._source, created_ms))
 
-    def _post(self, name: str, said: Said, created_ms: int, brands: Brands) -> Post:
+    def _post(self, name: str, said: Said, brands: Brands) -> Post:
         source, secret = self._source, self._secret
-        named = {match.brand for match, _ in brands.match(said.text, source, created_ms)}
+        named = {match.brand for match, _ in brands.match(said.text, source, said.created_ms)}
         people = [person for person in (said.author, said.refers) if person]
         return Post(
-            id=name, source=source, text=masked(said.text, brands), created_at=from_ms(created_ms),
+            id=name, source=source, text=said.text, created_at=from_ms(said.created_ms),
             rev=min(said.rev, MAX_REV), author=pseudonym(source, said.author, secret) if said.author else None,
-            lang=said.lang, kind=said.kind, url=said.url,
+            lang=said.lang, kind=said.kind, url=said.url and _link(said.url),
             alias=said.alias and alias_key(source, said.alias, secret),
             reply_to=said.reply_to and post_key(source, said.reply_to, secret), reach=said.reach,
-            prompted=tuple(one for one in brands.owned(source, people, created_ms) if one in named)[:MAX_PROMPTED],
+            prompted=tuple(one for one in brands.owned(source, people, said.created_ms) if one in named)[:MAX_PROMPTED],
         )
 
     # Removals.
@@ -158,13 +163,31 @@ class Door:
         return Record(now_ms, name.encode(), None)
 
 
+def _is_misdated(said: Said) -> bool:
+    """Whether its author and its server disagree on when it was written; of an edit, they do by nature."""
+    if said.witnessed_ms is None or said.rev:
+        return False
+    return abs(said.witnessed_ms - said.created_ms) > MISDATED_MS
+
+
 def masked(text: str, brands: Brands) -> str:
     """The text without the handles of people: each becomes `@user`, unless the brand file speaks of it."""
-    if "bsky.app" in text or "did:" in text:
-        text = _PROFILE.sub(lambda found: f"{found[1] or ''}user", text)
-    if "@" not in text and "＠" not in text:
+    lower = text.lower()
+    if any(sign in lower for sign in _ACCOUNTS):
+        text = _ACCOUNT.sub(lambda found: f"{found[1] or ''}user", text)
+    if not _AT.search(text):
         return text
+    text = _MAIL.sub("@user", text)
     return _MENTION.sub(lambda found: found[0] if brands.speaks_of(f"@{found[1]}") else "@user", text)
+
+
+def _link(url: str) -> str | None:
+    """A link as it may stand beside a text; None for one that is no page's, or holds a login."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return url if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else None
 
 
 def _encoded(post: Post) -> bytes:

@@ -37,7 +37,7 @@ class Ear:
         self._since_ms = 0  # when it was first asked
         self._lock = threading.Lock()
         self._held: Gap | None = None
-        self._said_s = float("-inf")
+        self._said, self._said_s = "", float("-inf")
         self._held_back = 0
         self.is_up = False
 
@@ -54,9 +54,9 @@ class Ear:
         self._health.unmet("source", why)
         self._observer.observe(SourceReconnects(self._source))
         now_s = time.monotonic()
-        if now_s - self._said_s >= SAY_S:
-            log.warning("%s%s", why, f" ({self._held_back} more like this)" if self._held_back else "")
-            self._said_s, self._held_back = now_s, 0
+        if why != self._said or now_s - self._said_s >= SAY_S:
+            log.warning("%s%s", why, f" ({self._held_back} more times)" if self._held_back else "")
+            self._said, self._said_s, self._held_back = why, now_s, 0
         else:
             self._held_back += 1
 

@@ -31,6 +31,7 @@ from streams.feed import Feed, Rules, Tally, Ticking
 from streams.heart.errors import BadBrands, BadSetting, LostBroker
 from streams.heart.notice import Observer, SourceHeard, SourceRefused
 from streams.kept import Kept
+from streams.logs import OFTEN
 from streams.metrics import Metrics, release
 from streams.policy import Policy
 from streams.progress import Progress
@@ -46,6 +47,7 @@ AGAIN_S = 1.0
 OVERDUE = 70  # exit code, as of a worker that does not stop
 SWEEP_S = 600.0
 log = logging.getLogger("denyut.feed")
+often = logging.getLogger(f"{OFTEN}.feed")
 _Of = TypeVar("_Of")
 
 
@@ -145,7 +147,7 @@ async def _admitted(room: Room, policy: Policy, stop: asyncio.Event) -> int | No
             await asyncio.to_thread(topics.partitions, settings)
             posts, cursors = [await asyncio.to_thread(topics.policy, settings, name) for name in ("posts", "cursors")]
         except LostBroker as error:
-            log.warning("waiting for Kafka: %s", error)
+            often.warning("waiting for Kafka: %s", error)
             await _either(stop, AGAIN_S)
             continue
         policy.admit(room.name, posts)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 SPAN_S = 10.0
-NOISY = ("aiokafka", "kafka")
+OFTEN = "denyut.often"  # what we say ourselves for as long as it lasts
+NOISY = ("aiokafka", "kafka", OFTEN)
 # At debug level these write out what they carry, or a line for every record.
 CARRIERS = (*NOISY, "faust", "mode", "asyncio")
 CHATTY = "kafka"  # tells of each connection, loop and slow task at info level; what matters of it is a warning

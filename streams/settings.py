@@ -152,8 +152,8 @@ class Settings:
     brokers: str = _setting("localhost:9092", _brokers, "Kafka: host:port, more of them with commas between")
     prefix: str = _setting("denyut", _matching(_NAME, "letters, digits, dots, - and _"),
                            "what the names of topics and consumer groups begin with")
-    partitions: int = _setting(12, _whole(1, 10_000), "of a new topic; `denyut topics --create` alone asks")
-    replication: int = _setting(1, _whole(1, 100), "copies of a new topic; `denyut topics --create` alone asks")
+    partitions: int = _setting(12, _whole(1, 10_000), "of new topics, used by `denyut topics --create` only")
+    replication: int = _setting(1, _whole(1, 100), "copies of new topics, used by `denyut topics --create` only")
     brands: str = _setting("", _text, "path of the brand file; empty: the demo's brands")
     sources: tuple[str, ...] = _setting(("demo", "file"), _sources, "sources whose posts count; any other is a reject")
     secret_file: str = _setting("", _text, "path of the key that hides ids and handles; no feed without one")

@@ -1,5 +1,6 @@
 """The door: what enters, what stays outside, and that no one who spoke can be told by what entered."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -153,12 +154,28 @@ def test_own_accounts_prompt_what_they_write_and_what_answers_them() -> None:
 
 def test_handles_are_masked_but_those_of_brands() -> None:
     """Who is spoken to is nobody's business; what a brand is called is ours. Mail addresses are no handles."""
-    text = "@ana.bsky.social bilang @KopiSenja.id dan @senja_jkt ramah, @bayu@warung.example! x@y.id"
-    assert "@user bilang @KopiSenja.id dan @senja_jkt ramah, @user! x@y.id" == masked(text, BRANDS)
-    assert "@user @user @user" == masked("@xn--80ak6aa92e.com @@ana ＠ana", BRANDS)
-    links = "https://bsky.app/profile/{0}/post/3k, https://k.example/@{0} dari "
+    text = "@ana.bsky.social bilang @KopiSenja.id dan @senja_jkt ramah, @bayu@warung.example! 2@10rb"
+    assert "@user bilang @KopiSenja.id dan @senja_jkt ramah, @user! 2@10rb" == masked(text, BRANDS)
+    assert "@user @user @user 好@user _@user" == masked("@xn--80ak6aa92e.com @@ana ＠ana 好@ana _@ana", BRANDS)
+    assert "tulis ke @user" == masked("tulis ke ana.b@warung.example", BRANDS), "handles may be spelt like mail"
+    links = ("https://bsky.app/profile/{0}/post/3k, https://k.example/@{0} https://k.example/users/{0} at://{0}/x "
+             "BSKY.app/profile/{0} https://news.ycombinator.com/user?id={0} dari ")
     assert links.format("user") + "user" == masked(links.format("ana") + "did:plc:ana", BRANDS)
 
+
+@given(st.lists(st.sampled_from(["@", "ana", ".", "-", "_", " ", "/", "👍"]), max_size=40), st.sampled_from([1, 150]))
+def test_no_handle_passes_whatever_stands_around_it(parts: list[str], times: int) -> None:
+    """However it is put, and however often: no text makes it slow."""
+    assert not re.search("(?<![0-9A-Za-z])@ana", masked(times * "".join(parts), BRANDS))
+
+
+@pytest.mark.parametrize(("url", "kept"), [
+    ("https://warung.example/1", True), ("https://ana:hush@warung.example/", False), ("ftp://warung.example", False),
+    ("javascript:alert(1)", False), ("https://[bad", False)])
+def test_a_link_is_a_page_and_holds_no_login(url: str, kept: bool) -> None:
+    """It stands beside the text, and somebody may follow it."""
+    verdict, = entered(door(), said(url=url))
+    assert (url if kept else None) == post_of(verdict.records[0]).url
 
 @pytest.mark.parametrize(("wrong", "reason"), [
     (said(created_ms=-1), "bad_time"),

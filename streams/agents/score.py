@@ -25,9 +25,10 @@ from streams.agents.brandfile import BrandFile
 from streams.agents.model import Load as LoadModel
 from streams.agents.model import ModelThread
 from streams.clock import Clock
-from streams.heart.errors import BadBrands
+from streams.heart.errors import BadBrands, Reason
 from streams.heart.intake import Asked, Done, Intake, Limits, Scored
 from streams.heart.notice import HandedBack, Observer, PostRejected, Rebalanced
+from streams.logs import OFTEN
 from streams.metrics import Metrics
 from streams.outbox import FaustSender, Outbox
 from streams.serve import Health, Pages
@@ -39,6 +40,7 @@ STUCK_S = 60.0  # a record in hand for so long: do not count on this worker
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
 log = logging.getLogger("denyut.score")
+often = logging.getLogger(f"{OFTEN}.score")
 
 
 class Group(Protocol):
@@ -200,6 +202,8 @@ class Scorer:
         self._page.observer.observe(done.counts)
         for reject in done.rejects:
             self._page.observer.observe(PostRejected(str(reject.reason)))
+        if any(reject.reason is Reason.UNKNOWN_SOURCE for reject in done.rejects):
+            often.warning("posts of a source that this worker's DENYUT_SOURCES does not name are rejected for good")
 
     def _is_lost(self, load: Load) -> bool:
         return load.is_lost

@@ -206,7 +206,9 @@ def _authorized(token_file: str) -> dict[str, str]:
         return {}
     try:
         token = Path(token_file).read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise Denied("the token is no ASCII; look at --token-file") from None
+    except OSError as error:
         raise Denied(f"{type(error).__name__}: cannot read the token; look at --token-file") from None
     if not token or not token.isprintable() or " " in token:
         raise Denied("there is no token in the file: look at --token-file")

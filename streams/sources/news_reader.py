@@ -292,7 +292,7 @@ class _Web:
                 return _Answer(None, "", "", self._now_ms())
             if answer.status == 410:
                 raise _Over(f"410, gone for good: take it out of the URLs, or out of --list ({feed})")
-            check(answer.status, answer.headers, str(feed))
+            check(answer.status, answer.headers, "its address")
             if answer.status != 200:
                 raise Trouble(f"{answer.status} from the server")
             whole = await body(answer, MAX_BODY)

@@ -15,6 +15,7 @@ Knows nothing of Kafka or brands.
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -353,7 +354,7 @@ async def _listening(desk: Desk, options: Options, patience: Patience) -> AsyncI
         try:
             await web.TCPSite(runner, host or None, port).start()
         except OSError as error:
-            raise BadSetting(f"--listen {options.listen}: cannot listen ({error.strerror or error})") from None
+            raise BadSetting(f"--listen {options.listen}: cannot listen ({os.strerror(error.errno or 0)})") from None
         yield
     finally:
         await asyncio.sleep(0)  # receipts that were given just now still count

@@ -133,12 +133,23 @@ async def lasting(source: Source, positions: Mapping[str, str], ear: Ear,
         except Trouble as error:
             trouble = error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            trouble = Trouble(str(error) or type(error).__name__)
+            trouble = Trouble(plainly(error))
         if loop.time() - began_s >= patience.quiet_s:  # a server that lets us in and hangs up at once is not well
             backoff.reset()
         wait_s = backoff.next_s(trouble)
         ear.down(f"{source.name}: {trouble}")
         await asyncio.sleep(wait_s)
+
+
+def plainly(error: Exception) -> str:
+    """What broke, without what was sent: the library's own words may quote an address, or a server's headers.
+
+    >>> plainly(ConnectionRefusedError(111, "Connection refused")), plainly(TimeoutError())
+    ('ConnectionRefusedError (Connection refused)', 'TimeoutError')
+    """
+    why = getattr(error, "os_error", error)
+    said = why.strerror if isinstance(why, OSError) and why.strerror else ""
+    return f"{type(error).__name__} ({said})" if said else type(error).__name__
 
 
 @asynccontextmanager
