@@ -80,6 +80,8 @@ class Ear:
         """What a tick at `now_ms` may say, if nothing before `until_ms` is missing from what is delivered."""
         with self._lock:
             held = self._held
+            if held is not None and held.to_ms > now_ms:  # a server's clock is ahead: none is of the future
+                held = self._held = Gap(min(held.from_ms, now_ms), now_ms)
             if held is not None and now_ms >= end_ms(pane_of(held.to_ms)) + self._delay_ms + SLACK_MS:
                 held = self._held = None
         claim_ms = min(until_ms or 0, now_ms)

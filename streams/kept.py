@@ -74,7 +74,7 @@ class Kept:
         if not name.startswith(self._lead):
             return
         if value is None:
-            self.drop(name, arrival_ms)
+            self._drop(name, arrival_ms + self._for_ms)  # it stood here, also where the log has cleaned it away
             return
         try:
             said = _decode(value)
@@ -112,8 +112,10 @@ class Kept:
         For as long as it could be told again; of what never stood here, which is most of what a network takes back,
         for an hour: it may have come before its post.
         """
-        was_here = self._db.execute("DELETE FROM post WHERE number = ?", (number(name),)).rowcount
-        until_ms = now_ms + (self._for_ms if was_here else EARLY_MS)
+        self._drop(name, now_ms + (EARLY_MS if self.get(name) is None else self._for_ms))
+
+    def _drop(self, name: str, until_ms: int) -> None:
+        self._db.execute("DELETE FROM post WHERE number = ?", (number(name),))
         self._db.execute("INSERT INTO gone VALUES (?1, ?2) ON CONFLICT (number) DO UPDATE SET until = MAX(until, ?2)",
                          (number(name), until_ms))
 

@@ -5,7 +5,8 @@
 
 - At least once: a position is written when everything before it is delivered, and a source goes on from there. What it
   then tells again is known at the door, which has read back what stands in the log.
-- Kafka away for longer than the feed waits: what was under way is lost, so all begins again from the last position.
+- Kafka away for so long that a record is given up, or that a position cannot be written: all begins again from the last
+  position that was.
 - What is under way is bounded by the feed's room: while it is full, the source is not asked.
 Knows nothing of any one source.
 """
@@ -166,6 +167,7 @@ async def _sessions(room: Room, kept_ms: int, stop: asyncio.Event) -> Tally:
             return await session.run(stop)
         except (LostBroker, _Lost) as error:
             room.health.unmet("broker", "Kafka is away")
+            session.rest()
             log.warning("beginning again at the last position: %s", error or "records were not delivered in time")
             await _either(stop, AGAIN_S)
             if stop.is_set():
@@ -213,7 +215,9 @@ class Session:
         """Listens until told to stop. Raises `LostBroker` or `_Lost` when it must begin again."""
         with closing(self._kept), closing(self._cursors), self._hands:
             positions = await self._do(self._cursors.read)
-            await self._read_back()
+            await self._read_back(stop)
+            if stop.is_set():
+                return self.tally
             rules = Rules(create_time=bool(self._room.settings.clock))
             name = self._room.name
             feed = await self._do(
@@ -232,11 +236,12 @@ class Session:
     async def _do(self, work: Callable[[], _Of]) -> _Of:
         return await asyncio.get_running_loop().run_in_executor(self._hands, work)
 
-    async def _read_back(self) -> None:
-        """Learns what stands in the log."""
+    async def _read_back(self, stop: asyncio.Event) -> None:
+        """Learns what stands in the log; until it is told to stop."""
         settings = self._room.settings
         number = await asyncio.to_thread(topics.partitions, settings)
-        reading = read_back(settings.brokers, settings.topic("posts"), dict.fromkeys(range(number), 0))
+        starts = dict.fromkeys(range(number), 0)
+        reading = read_back(settings.brokers, settings.topic("posts"), starts, lambda: not stop.is_set())
         async with aclosing(reading):  # type: ignore[type-var]  # a generator
             async for chunk in reading:
                 for key, value, arrival_ms in zip(chunk.keys, chunk.values, chunk.arrivals, strict=True):
@@ -261,9 +266,7 @@ class Session:
         heard_all: AsyncIterator[Heard] = lasting(self._room.make(), positions, self._ear, self._room.wish.patience)
         async with aclosing(heard_all):  # type: ignore[type-var]  # a generator
             async for heard in heard_all:
-                if heard.gap is not None:
-                    self._ear.gap(heard.gap)
-                if heard.happenings:
+                if heard.happenings or heard.gap is not None:  # a gap: not while positions are being written
                     await self._do(partial(self._take, feed, heard))
                 else:
                     self._progress.close(self._progress.open(heard.positions, heard.until_ms, heard.receipt))
@@ -272,6 +275,8 @@ class Session:
         """Lets a `Heard` in, and hands its records to the feed."""
         brands, now_ms, name = self._room.brands.now, self._room.clock.now_ms(), self._room.name
         observer: Observer = self._room.metrics
+        if heard.gap is not None:
+            self._ear.gap(heard.gap)
         lot = self._progress.open(heard.positions, heard.until_ms, heard.receipt)
         counts: dict[str, int] = {}
         for happening in heard.happenings:
@@ -305,6 +310,11 @@ class Session:
             return
         if reached := self._progress.reached():
             self._cursors.write(reached)
+
+    def rest(self) -> None:
+        """Nobody listens any more, and the page says so."""
+        self._ear.is_up = False
+        self._healthy()
 
     def _healthy(self) -> dict[str, int]:
         return self._ear.healthy(self._progress.until_ms, self._room.clock.now_ms())

@@ -17,6 +17,7 @@ from streams.heart.errors import BadSetting, nearest
 from streams.settings import Settings, milliseconds, span
 
 TOP = "commercial"
+_NEEDED = ("cleanup.policy", "segment.ms", "retention.ms", "max.compaction.lag.ms")  # of the topic of posts
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +86,9 @@ class Policy:
     @staticmethod
     def _fits(said: str, entry: Entry, topic: Mapping[str, str]) -> None:
         """A segment is deleted when its last record is old enough, and cleaned when it is closed."""
+        if unknown := [key for key in _NEEDED if key not in topic]:
+            raise BadSetting(f"{said} cannot be kept: the broker does not say {', '.join(unknown)} of the topic of "
+                             f"posts, or not to us (DescribeConfigs)")
         segment_ms = int(topic["segment.ms"])
         kept_ms, cleaned_ms = int(topic["retention.ms"]), int(topic["max.compaction.lag.ms"])
         if kept_ms < 0 or kept_ms + segment_ms > milliseconds(entry.max_age):

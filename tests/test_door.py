@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.door import NO_WORDS, Door, Record, Verdict, masked
 from streams.heart.brands import Brands
 from streams.heart.errors import Reason
-from streams.heart.post import Kind, alias_key, decode, post_key, pseudonym
+from streams.heart.post import MAX_PROMPTED, MAX_REV, Kind, alias_key, decode, post_key, pseudonym
 from streams.kept import Kept
 from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
 
@@ -94,6 +94,50 @@ def test_what_was_sent_is_not_sent_again() -> None:
     assert not any(one.records for one in others)  # the same words under a higher number are no edit either
 
 
+def test_no_version_moves_a_post_or_matches_by_another_time() -> None:
+    """Also an edit that is dated before its post; and what an edit names is what it named when it was first said."""
+    later = Brands.parse("""
+        number = 1
+        published = 2026-01-01T00:00:00Z
+        [[brand]]
+        name = "kopi-senja"
+        any = ["kopi senja"]
+        [[brand]]
+        name = "teh-fajar"
+        any = ["teh fajar"]
+        from = 2026-11-25T06:30:00Z
+        [[brand]]
+        name = "kopi-senja"
+        any = ["kopi senja"]
+        from = 2026-11-25T06:30:00Z
+        own.accounts = ["bluesky:did:plc:toko"]
+        """)
+    at = door()
+    at.let_in(said(author="did:plc:toko"), later, NOW)
+    early = at.let_in(said(rev=1, text="Kopi Senja, lagi", created_ms=NOW - 60_000), later, NOW)
+    late = at.let_in(said(rev=2, text="Teh Fajar, Kopi Senja", created_ms=NOW + 3_600_000, author="did:plc:toko"),
+                     later, NOW)
+    other = at.let_in(said(rev=3, text="Teh Fajar", created_ms=NOW + 3_600_000), later, NOW)
+    assert [NOW] * 3 == [post_of(one.records[0]).event_ms for one in (early, late, other)]
+    assert ((), NO_WORDS) == (post_of(late.records[0]).prompted, post_of(other.records[0]).text)
+
+
+def test_what_is_said_of_a_post_goes_along_and_goes_with_its_words() -> None:
+    """Language, page and reach are sent; an edit that names no brand keeps none that tells what it says."""
+    post, edit = (post_of(one.records[0]) for one in entered(
+        door(), said(lang="id", url="https://a.example/1", reach=7, kind=Kind.REVIEW),
+        said(text="tutup akun", rev=5, url="https://a.example/1", reach=7)))
+    assert ("id", "https://a.example/1", 7, Kind.REVIEW) == (post.lang, post.url, post.reach, post.kind)
+    assert (None, None) == (edit.url, edit.reach)
+
+
+def test_other_words_under_the_same_number_are_an_edit() -> None:
+    """A source without numbers tells edits too; and one beyond the largest number still enters."""
+    _, edit, last = entered(door(), said(), said(text="Kopi Senja mahal"),
+                            said(text="Kopi Senja murah", rev=MAX_REV + 5))
+    assert [("edit", 1), ("edit", MAX_REV)] == [(one.outcome, post_of(one.records[0]).rev) for one in (edit, last)]
+
+
 def test_two_edits_in_one_second_are_two() -> None:
     """A source may tell edits apart by the second alone; the later one still stands, also when both are told again."""
     at = door()
@@ -145,6 +189,39 @@ def test_who_comes_back_keeps_what_was_written_since() -> None:
         record.key for record in gone.records}
 
 
+def test_who_comes_back_may_speak() -> None:
+    """Only who is gone for good is not listened to."""
+    assert "post" == entered(door(), AuthorGone("did:plc:ana", before_ms=NOW - 1), said())[1].outcome
+    assert "gone" == entered(door(), AuthorGone("did:plc:ana"), said())[1].outcome
+
+
+def test_an_own_account_prompts_only_its_own_brand() -> None:
+    """What it says of others is their affair."""
+    two = Brands.parse("""
+        number = 1
+        published = 2026-01-01T00:00:00Z
+        [[brand]]
+        name = "kopi-senja"
+        any = ["kopi senja"]
+        own.accounts = ["bluesky:did:plc:toko"]
+        [[brand]]
+        name = "teh-fajar"
+        any = ["teh fajar"]
+        """)
+    verdict = door().let_in(said(text="Teh Fajar enak", author="did:plc:toko"), two, NOW)
+    assert () == post_of(verdict.records[0]).prompted
+
+
+def test_no_post_is_prompted_by_more_brands_than_a_record_holds() -> None:
+    """An account that belongs to them all, and names them all, is heard all the same."""
+    brands = "".join(f'[[brand]]\nname = "b{n}"\nany = ["merek{n}"]\nown.accounts = ["bluesky:did:plc:toko"]\n'
+                     for n in range(MAX_PROMPTED + 1))
+    many = Brands.parse("number = 1\npublished = 2026-01-01T00:00:00Z\n" + brands)
+    text = " ".join(f"merek{n}" for n in range(MAX_PROMPTED + 1))
+    verdict = door().let_in(said(text=text, author="did:plc:toko"), many, NOW)
+    assert MAX_PROMPTED == len(post_of(verdict.records[0]).prompted)
+
+
 def test_own_accounts_prompt_what_they_write_and_what_answers_them() -> None:
     """The brand's own hand is known at the door, where accounts still have names."""
     own, answer, other = entered(door(), said("one", author="did:plc:toko"),
@@ -157,6 +234,9 @@ def test_handles_are_masked_but_those_of_brands() -> None:
     text = "@ana.bsky.social bilang @KopiSenja.id dan @senja_jkt ramah, @bayu@warung.example! 2@10rb"
     assert "@user bilang @KopiSenja.id dan @senja_jkt ramah, @user! 2@10rb" == masked(text, BRANDS)
     assert "@user @user @user 好@user _@user" == masked("@xn--80ak6aa92e.com @@ana ＠ana 好@ana _@ana", BRANDS)
+    assert "user kata" == masked("did:plc:ana kata", BRANDS)
+    verdict, = entered(door(), said(text=f"@ana.bsky.social: {NAMED}"))
+    assert f"@user: {NAMED}" == post_of(verdict.records[0]).text
     assert "tulis ke @user" == masked("tulis ke ana.b@warung.example", BRANDS), "handles may be spelt like mail"
     links = ("https://bsky.app/profile/{0}/post/3k, https://k.example/@{0} https://k.example/users/{0} at://{0}/x "
              "BSKY.app/profile/{0} https://news.ycombinator.com/user?id={0} dari ")
@@ -177,14 +257,23 @@ def test_a_link_is_a_page_and_holds_no_login(url: str, kept: bool) -> None:
     verdict, = entered(door(), said(url=url))
     assert (url if kept else None) == post_of(verdict.records[0]).url
 
+@pytest.mark.parametrize("text", ["lihat https://bsky.app/profile/kopi.senja/post/3", "@ana@kopi.senja hai"])
+def test_a_brand_that_only_a_handle_names_is_not_named(text: str) -> None:
+    """The handle does not enter, and then the post names nobody; also as an edit."""
+    assert Verdict("unmatched") == entered(door(), said(text=text))[0]
+    edit = entered(door(), said(), said(text=text, rev=5))[1]
+    assert NO_WORDS == post_of(edit.records[0]).text
+
+
 @pytest.mark.parametrize(("wrong", "reason"), [
     (said(created_ms=-1), "bad_time"),
     (said(created_ms=10**15), "bad_time"),
+    (said(created_ms=-(10**18)), "bad_time"),
     (said(text=f"Kopi Senja \x00 {NAMED}"), "bad_text"),
     (said(text=f"{NAMED} \ud800"), "not_utf8"),
     (said(text=NAMED * 1000), "too_long"),
     (Refused(Reason.NOT_JSON), "not_json"),
-], ids=["before time", "after time", "NUL", "lone surrogate", "a document", "refused before"])
+], ids=["before time", "after time", "before all time", "NUL", "lone surrogate", "a document", "refused before"])
 def test_what_a_worker_would_refuse_does_not_set_out(wrong: Happening, reason: str) -> None:
     """It is counted here, with the reason that it would have got there."""
     assert Verdict("refused", reason=reason) == entered(door(), wrong)[0]
@@ -192,8 +281,8 @@ def test_what_a_worker_would_refuse_does_not_set_out(wrong: Happening, reason: s
 
 def test_a_time_that_its_server_contradicts_is_counted() -> None:
     """The author's clock is believed, but not in silence."""
-    right, wrong = entered(door(), said("one", witnessed_ms=NOW + 59_000), said("two", witnessed_ms=NOW + 61_000))
-    assert (False, True) == (right.is_misdated, wrong.is_misdated)
+    verdicts = entered(door(), *[said(str(apart), witnessed_ms=NOW + apart) for apart in (59_000, 61_000, -61_000)])
+    assert [False, True, True] == [one.is_misdated for one in verdicts]
 
 
 _names = st.sampled_from(["one", "two", "three"])

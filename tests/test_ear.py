@@ -1,12 +1,15 @@
 """Ear: ticks claim what is heard, and a gap makes every pane that it touches incomplete."""
 
+import logging
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.ear import Ear
+from streams.ear import SLACK_MS, Ear
 from streams.heart.frame import Health as Said
 from streams.heart.health import Wellness
-from streams.heart.notice import Nobody
+from streams.heart.notice import Nobody, Notice, SourceGap, SourceReconnects, SourceStands
 from streams.heart.pane import PANE_MS
 from streams.serve import Health
 from streams.sources.contract import Gap
@@ -63,3 +66,74 @@ def test_readiness_says_why_a_source_is_away() -> None:
     assert {"source": "bluesky: 401, wrong or expired: look at --token-file"} == health.missing()
     one.up()
     assert health.ready
+
+
+class Noted:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def observe(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+
+def test_gaps_hold_until_the_last_pane_that_any_of_them_touches_is_closed() -> None:
+    """Nothing new is claimed, and no position written, before the panes of all of them are known."""
+    one = ear()
+    held = [one.is_holding]
+    one.gap(Gap(START - 8000, START - 5000))
+    one.gap(Gap(START - 6000, START - 1))
+    end = START + DELAY_MS + SLACK_MS  # START ends a pane
+    assert {"bluesky": START - 8000} == one.healthy(end - 1, end - 1)
+    held.append(one.is_holding)
+    assert {"bluesky": end} == one.healthy(end, end)
+    assert [False, True, False] == [*held, one.is_holding]
+
+
+def test_what_is_not_delivered_yet_is_not_claimed_up_to_a_gap() -> None:
+    """A gap that begins after it changes nothing."""
+    one = ear()
+    one.gap(Gap(START - 1000, START))
+    assert {"bluesky": START - 50_000} == one.healthy(START - 50_000, START)
+
+
+def test_how_it_is_heard_is_told() -> None:
+    """Up or not, how far behind, since when where nothing was heard; gaps in seconds, never less than none."""
+    noted = Noted()
+    one = Ear("bluesky", DELAY_MS, noted, Health("source"))
+    one.healthy(None, START)
+    one.healthy(None, START + 3000)
+    one.up()
+    one.healthy(START + 1000, START + 4000)
+    one.down("away")
+    one.healthy(START + 1000, START + 5000)
+    one.gap(Gap(START, START + 1500))
+    one.gap(Gap(START, START - 1500))
+    assert noted.notices == [
+        SourceStands("bluesky", False, 0.0), SourceStands("bluesky", False, 3.0), SourceStands("bluesky", True, 3.0),
+        SourceReconnects("bluesky"), SourceStands("bluesky", False, 4.0),
+        SourceGap("bluesky", 1.5), SourceGap("bluesky", 0.0)]
+
+
+def test_a_flapping_source_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """One line in a while for one reason, with how often it was; another reason is said at once."""
+    caplog.set_level(logging.WARNING, "denyut.source")
+    one = ear()
+    for _ in range(5):
+        one.down("away")
+    one._said_s = float("-inf")
+    one.down("away")
+    one._said_s = float("-inf")
+    one.down("away")
+    one.down("401")
+    assert ["away", "away (4 more times)", "away", "401"] == [record.message for record in caplog.records]
+
+
+def test_a_gap_that_ends_in_the_future_ends_now() -> None:
+    """A server whose clock is ahead must not hold the ticks, and the positions, for as long."""
+    one = ear()
+    one.gap(Gap(START - 5000, START + 86_400_000))
+    for second in range(60):
+        one.healthy(START + 1000 * second, START + 1000 * second)
+    assert not one.is_holding

@@ -232,6 +232,21 @@ def test_only_the_culprit_stays_refused() -> None:
     assert producer.batches == [4, 1, 1, 1, 1]
 
 
+def test_whoever_asks_is_told_once_what_became_of_a_record() -> None:
+    """Delivered, refused for its own sake, never sendable, or not delivered in time: each in its own word."""
+    told: dict[str, list[str]] = {name: [] for name in ("good", "cursed", "no key", "late")}
+    producer = Refusing(frozenset({b"cursed"}))
+    with _refusing(producer) as feed:
+        feed.send(Said(T0, b"1", b"good"), told["good"].append)
+        feed.send(Said(T0, b"2", b"cursed"), told["cursed"].append)
+        feed.send(Said(T0, b"", b"no key"), told["no key"].append)
+        assert feed.flush()
+        producer.away = True
+        feed.send(Said(T0, b"3", b"late"), told["late"].append)
+        feed.close(timeout_s=0)
+    assert {"good": [""], "cursed": ["refused"], "no key": ["no_key"], "late": ["timeout"]} == told
+
+
 def test_a_removal_waits_until_its_refused_post_is_written() -> None:
     """A post that failed in bad company is written again before its removal, never after it."""
     producer = Refusing(frozenset({b"cursed"}))

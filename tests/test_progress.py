@@ -63,6 +63,38 @@ def test_a_receipt_is_given_once_and_says_whether_all_is_delivered() -> None:
     assert [("good", True), ("lost", False), ("empty", True)] == given_out
 
 
+def test_nothing_is_reached_while_more_of_it_may_come() -> None:
+    """A lot that has no record yet is not one that has none."""
+    progress = Progress()
+    lot = progress.open({"": "1"}, 10)
+    progress.close(progress.open({"": "2"}, 20))
+    assert ({}, None) == (progress.reached(), progress.until_ms)
+    told = progress.record(lot)
+    told("")
+    assert {} == progress.reached()
+    progress.close(lot)
+    assert ({"": "2"}, 20) == (progress.reached(), progress.until_ms)
+
+
+def test_a_claim_stands() -> None:
+    """What is told later may say less, and takes nothing back."""
+    progress = Progress()
+    for until_ms in (20, 10, None):
+        progress.close(progress.open({}, until_ms))
+    assert 20 == progress.until_ms
+
+
+def test_a_receipt_is_given_once_also_when_all_is_lost() -> None:
+    """Whoever waits is told once, however many records of it are lost."""
+    progress, given_out = Progress(), list[bool]()
+    lot = progress.open({}, receipt=given_out.append)
+    told = [progress.record(lot) for _ in range(3)]
+    progress.close(lot)
+    for one, outcome in zip(told, (LOST, LOST, ""), strict=True):
+        one(outcome)
+    assert [False] == given_out
+
+
 def test_parts_that_are_not_named_stay_as_they_were() -> None:
     """A source of many parts says only what moved."""
     progress = Progress()

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -183,6 +184,35 @@ def test_nothing_of_a_person_is_in_any_record_or_line(told: Stand) -> None:
     assert canary not in told.feed.log.read_text()
     post = msgspec.json.decode(read(told.settings, "posts")[0][1] or b"")
     assert ("Quovira kata @user", pseudonym("bluesky", f"did:plc:{canary}", SECRET)) == (post["text"], post["author"])
+
+
+def test_each_source_has_its_own_positions_part_by_part(told: Stand) -> None:
+    """What one writes is not another's; the last of each part stands, and one that cannot be read is none."""
+    import kafka as kafka_python
+
+    for source, positions in (("bluesky", {"": "1", "a/b": "2"}), ("mastodon", {"": "3"}), ("bluesky", {"": "4"})):
+        with closing(Cursors(told.settings, source)) as cursors:
+            cursors.write(positions)
+    assert {"": "4", "a/b": "2"} == Cursors(told.settings, "bluesky").read()
+    assert {"": "3"} == Cursors(told.settings, "mastodon").read()
+    producer = kafka_python.KafkaProducer(bootstrap_servers=told.settings.brokers.split(","))
+    for key, value in ((b"bluesky", None), (b"bluesky/a/b", b"{"), (b"\xff", b"{}")):
+        producer.send(told.settings.topic("cursors"), value, key)
+    producer.close()
+    assert {} == Cursors(told.settings, "bluesky").read()
+
+
+def test_a_gap_is_not_forgotten_by_who_is_killed(told: Stand) -> None:
+    """No position past it is written until its panes are known to be incomplete: it is told again."""
+    told.tell(said("one"))
+    with told.feed.running():
+        told.written(1)
+        with told.path.open("ab") as file:
+            file.write(b"gap 90\n")
+        told.tell(said("two"))
+        until(lambda: len(read(told.settings, "posts")) == 2, "what follows the gap is sent")
+        time.sleep(2.5)  # a position is written once a second
+    assert 1 == told.position()
 
 
 def test_a_feed_that_may_not_start_says_why(told: Stand) -> None:
