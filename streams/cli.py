@@ -211,14 +211,16 @@ def feed_bluesky(url: str, wire: str, zstd_dictionary: str, **common: Any) -> in
 @click.option("--tag", default="", metavar="NAME", help="Of --stream hashtag.")
 @click.option("--wire", type=click.Choice(["auto", "sse", "websocket"]), default="auto", show_default=True,
               help="How it streams; GoToSocial by websocket alone.")
+@click.option("--pages", default="50", show_default=True, metavar="N", help="Of 40 posts each, at most, to fill a gap.")
 @live("mastodon")
-def feed_mastodon(server: str, token_file: Path, stream: str, tag: str, wire: str, **common: Any) -> int:
+def feed_mastodon(token_file: Path, **options: Any) -> int:
     """Public posts that a Mastodon or GoToSocial server sees, live."""
     from streams.sources.mastodon_reader import Mastodon
     from streams.sources.mastodon_server import Options
 
-    options = Options.read(server=server, token_file=str(token_file), stream=stream, tag=tag, wire=wire)
-    return _listen(lambda name: Mastodon(name, options), **common)
+    chosen = {name: options.pop(name) for name in ("server", "stream", "tag", "wire", "pages")}
+    wish = Options.read(token_file=str(token_file), **chosen)
+    return _listen(lambda name: Mastodon(name, wish), **options)
 
 
 @feed.command("hackernews")

@@ -13,7 +13,8 @@ PACKAGES = ("streams", "models")
 HEART_STDLIB = {"bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "hashlib", "heapq", "hmac",
                 "itertools", "math", "re", "struct", "typing", "unicodedata"}
 HEART_OTHERS = {"numpy", "msgspec", "ahocorasick_rs"}
-HANDS = {"streams.cli", "streams.demo", "streams.board", "streams.backtest", "streams.aired"}
+HANDS = {"streams.cli", "streams.demo", "streams.board", "streams.backtest", "streams.aired", "streams.listen",
+         "streams.tryout"}
 
 
 def modules(folder: str) -> list[Path]:

@@ -280,7 +280,7 @@ class Frames:
         except Trouble as trouble:
             await inbox.put(trouble)
         except Exception as error:  # whatever it is, the reader must hear of it
-            await inbox.put(Trouble(f"{type(error).__name__}: {error}"))
+            await inbox.put(Trouble(plainly(error)))
 
 
 def _fit(data: bytes) -> bytes | Refused:
