@@ -103,19 +103,23 @@ class Door:
     def _said(self, said: Said, brands: Brands, now_ms: int) -> Verdict:
         if not EARLIEST_MS <= said.created_ms <= LATEST_MS:
             raise BadPost(Reason.BAD_TIME, "out of range")
-        if not said.rev and not self._is_named(said.text, said.created_ms, brands):
+        if not (said.rev or self._everything or brands.match(said.text, self._source, said.created_ms)):
             return Verdict("unmatched")  # the mass: nothing is hashed for it
         name = post_key(self._source, said.native, self._secret)
         known = self._kept.get(name)
         said = msgspec.structs.replace(
             said, text=masked(said.text, brands), created_ms=said.created_ms if known is None else known.created_ms)
-        named = self._is_named(said.text, said.created_ms, brands)  # by the words that a worker will read
-        if known is None and not named:
+        # By the words that a worker will read.
+        named = frozenset(match.brand for match, _ in brands.match(said.text, self._source, said.created_ms))
+        is_wanted = self._everything or bool(named)
+        if known is None and not is_wanted:
             return Verdict("unknown" if said.rev else "unmatched")
-        post = self._post(name, said, brands)
+        people = [person for person in (said.author, said.refers) if person]
+        own = brands.owned(self._source, people, said.created_ms)
+        post = self._post(name, said, tuple(brand for brand in own if brand in named)[:MAX_PROMPTED])
         if any(self._kept.is_gone(one) for one in (post.id, post.alias, post.author) if one):
             return Verdict("gone")
-        if not named:
+        if not is_wanted:
             post = msgspec.structs.replace(post, text=NO_WORDS, reach=None, url=None)
         if known is not None:
             if said.rev < known.rev or number(post.text) == known.words:
@@ -127,20 +131,15 @@ class Door:
         self._kept.add(post, now_ms)
         return Verdict("edit" if post.rev else "post", (Record(now_ms, post.key, value),))
 
-    def _is_named(self, text: str, created_ms: int, brands: Brands) -> bool:
-        return self._everything or bool(brands.match(text, self._source, created_ms))
-
-    def _post(self, name: str, said: Said, brands: Brands) -> Post:
+    def _post(self, name: str, said: Said, prompted: tuple[str, ...]) -> Post:
         source, secret = self._source, self._secret
-        named = {match.brand for match, _ in brands.match(said.text, source, said.created_ms)}
-        people = [person for person in (said.author, said.refers) if person]
         return Post(
             id=name, source=source, text=said.text, created_at=from_ms(said.created_ms),
             rev=min(said.rev, MAX_REV), author=pseudonym(source, said.author, secret) if said.author else None,
             lang=said.lang, kind=said.kind, url=said.url and _link(said.url),
             alias=said.alias and alias_key(source, said.alias, secret),
             reply_to=said.reply_to and post_key(source, said.reply_to, secret), reach=said.reach,
-            prompted=tuple(one for one in brands.owned(source, people, said.created_ms) if one in named)[:MAX_PROMPTED],
+            prompted=prompted,
         )
 
     # Removals.

@@ -83,8 +83,9 @@ def test_every_command_has_its_help_at_once() -> None:
             f"print([m for m in '{heavy}'.split() if m in sys.modules])")
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
-    for verb in ("demo", "score", "model show", "model check", "model evaluate", "feed file",
-                 "feed public", "work score", "work pulse", "tell", "topics", "brands check", "settings"):
+    for verb in ("demo", "score", "model show", "model check", "model evaluate", "feed file", "feed public",
+                 "feed bluesky", "feed mastodon", "feed hackernews", "feed news", "feed push", "work score",
+                 "work pulse", "tell", "topics", "brands check", "brands try", "settings"):
         assert run(f"denyut {verb} --help").returncode == 0
 
 

@@ -77,6 +77,22 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 Happening = Said | Gone | AuthorGone | Refused
 
 
+def unread(data: bytes, error: Exception) -> Refused:
+    """What becomes of bytes that msgspec does not decode, by what it raised; of its own words, which may hold a value,
+    nothing goes further.
+
+    >>> unread(b"{", msgspec.DecodeError()), unread(b"\\xff", msgspec.DecodeError())
+    (Refused(reason=<Reason.NOT_JSON: 'not_json'>, detail=''), Refused(reason=<Reason.NOT_UTF8: 'not_utf8'>, detail=''))
+    """
+    if isinstance(error, msgspec.ValidationError):
+        return Refused(Reason.MISSING_FIELD if "missing required" in str(error) else Reason.WRONG_TYPE)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return Refused(Reason.NOT_UTF8)
+    return Refused(Reason.NOT_JSON)
+
+
 class Gap(NamedTuple):
     """What was said in [from_ms, to_ms) may be missing, and will not come."""
 

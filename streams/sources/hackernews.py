@@ -26,7 +26,7 @@ import msgspec
 
 from streams.heart.errors import BadSetting, Reason
 from streams.heart.post import EARLIEST_MS, LATEST_MS, Kind, id64
-from streams.sources.contract import Denied, Gap, Gone, Happening, Heard, Limited, Refused, Said, Trouble
+from streams.sources.contract import Denied, Gap, Gone, Happening, Heard, Limited, Refused, Said, Trouble, unread
 from streams.sources.html import plain
 from streams.sources.reader import MAX_EVENT, Patience, body, check, session, wall_ms
 
@@ -76,7 +76,7 @@ class Decoder:
         try:
             item = _item.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _refused(data, error)
+            return unread(data, error)
         return None if item is None else _told(item)
 
 
@@ -94,16 +94,6 @@ def _told(item: _Item) -> Happening | None:
     return Said(
         str(item.id), text, item.time * 1000, author=item.by, kind=Kind.REPLY if is_reply else Kind.POST,
         reply_to=str(item.parent) if is_reply else None, url=f"{PAGE}{item.id}")
-
-
-def _refused(data: bytes, error: Exception) -> Refused:
-    if isinstance(error, msgspec.ValidationError):
-        return Refused(Reason.MISSING_FIELD if "missing required" in str(error) else Reason.WRONG_TYPE)
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return Refused(Reason.NOT_UTF8)
-    return Refused(Reason.NOT_JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +321,7 @@ class _Api:
         try:
             return list(dict.fromkeys(_changes.decode(data).items))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _refused(data, error)
+            return unread(data, error)
 
     async def item(self, number: int) -> bytes | Refused:
         """An item; one that the server fails on again and again, and it alone, is as one that is not there yet."""

@@ -23,7 +23,7 @@ import msgspec
 
 from streams.heart.errors import Reason
 from streams.heart.post import EARLIEST_MS, LATEST_MS, MAX_CHARS, MAX_REV, Kind, epoch_ms
-from streams.sources.contract import Gone, Happening, Refused, Said
+from streams.sources.contract import Gone, Happening, Refused, Said, unread
 from streams.sources.html import plain
 from streams.sources.sse import Event
 
@@ -239,26 +239,13 @@ def _decoded(decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw) -> A
     """What the decoder makes of it, or a `Refused`. No message of the decoder goes further: it may hold a value."""
     try:
         return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        field = _FIELD.search(str(error))
-        reason = Reason.MISSING_FIELD if "missing required" in str(error) else Reason.WRONG_TYPE
-        return Refused(reason, field[1] if field and field[1] in _NAMES else "")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Refused(_undecodable(bytes(data)))
-    except RecursionError:
-        return Refused(Reason.NOT_JSON, "too deep")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        field = _FIELD.search(str(error)) if isinstance(error, msgspec.ValidationError) else None
+        return Refused(unread(bytes(data), error).reason, field[1] if field and field[1] in _NAMES else "")
 
 
 _NAMES = frozenset((*_Status.__struct_fields__, *_Frame.__struct_fields__,
                     *(f"account.{name}" for name in _Account.__struct_fields__)))
-
-
-def _undecodable(data: bytes) -> Reason:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return Reason.NOT_UTF8
-    return Reason.NOT_JSON
 
 
 def _ms(said: str, field: str) -> int:

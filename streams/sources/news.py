@@ -21,7 +21,7 @@ import msgspec
 
 from streams.heart.errors import Reason
 from streams.heart.post import Kind, epoch_ms, id64
-from streams.sources.contract import Refused, Said
+from streams.sources.contract import Refused, Said, unread
 from streams.sources.html import plain
 
 MAX_ENTRIES = 2_000  # of one document; more of them is an archive
@@ -105,7 +105,7 @@ def _read_json(data: bytes) -> Document:
     try:
         feed = _json_feed.decode(data.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Document((), (_refused(data, error),), is_read=False)
+        return Document((), (unread(data, error),), is_read=False)
     if "jsonfeed.org/version/" not in feed.version:
         return Document((), (Refused(Reason.WRONG_TYPE, "version"),), is_read=False)
     entries: list[Entry] = []
@@ -114,7 +114,7 @@ def _read_json(data: bytes) -> Document:
         try:
             entries += _entry(_from_json(_json_entry.decode(raw), feed.language))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            refused.append(_refused(bytes(raw), error))
+            refused.append(unread(bytes(raw), error))
     return Document(tuple(entries), tuple(refused))
 
 
@@ -133,7 +133,7 @@ def _read_xml(data: bytes, content_type: str, url: str) -> Document:
         cut = (Refused(Reason.TOO_LARGE, f"{len(data)} bytes that are no XML"),)
     entries = _parsed(data[:MAX_BROKEN] if cut else data, content_type, url)
     if entries is None:
-        return Document((), (*cut, _refused(data)), is_read=False)
+        return Document((), (*cut, _no_feed(data)), is_read=False)
     return Document(tuple(entries), cut)
 
 
@@ -229,16 +229,9 @@ def _rfc3339_s(said: str) -> int:
         return 0
 
 
-def _refused(data: bytes, error: Exception | None = None) -> Refused:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return Refused(Reason.NOT_UTF8)
-    if error is None:
-        return Refused(Reason.WRONG_TYPE, "no feed")
-    if isinstance(error, msgspec.ValidationError):
-        return Refused(Reason.MISSING_FIELD if "missing required" in str(error) else Reason.WRONG_TYPE)
-    return Refused(Reason.NOT_JSON)
+def _no_feed(data: bytes) -> Refused:
+    said = unread(data, ValueError())
+    return said if said.reason is Reason.NOT_UTF8 else Refused(Reason.WRONG_TYPE, "no feed")
 
 
 class _Seen(msgspec.Struct, array_like=True):

@@ -36,6 +36,7 @@ from tests.sources.scenarios import (
     Step,
     Swap,
 )
+from tests.sources.site import Site
 
 DOMAIN = "kota.example"
 TOKEN = "token-contoh"
@@ -102,7 +103,7 @@ class Fediverse:
         self.port = 0
         self.number = 0
         self._open: set[Listener] = set()
-        self._runner: web.AppRunner | None = None
+        self._site = Site()
 
     async def start(self) -> None:
         """Listens on a free port."""
@@ -111,16 +112,13 @@ class Fediverse:
             web.get("/api/v2/instance", self._instance), web.get("/api/v1/timelines/{tail:.*}", self._timeline),
             web.get("/api/v1/statuses", self._many), web.get("/api/v1/statuses/{id}", self._one),
             web.get("/api/v1/streaming", self._socket), web.get("/api/v1/streaming/{tail:.*}", self._sse)])
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = self._runner.addresses[0][1]
+        await self._site.open(app)
+        self.port = self._site.port
 
     async def stop(self) -> None:
         """Closes everything."""
         self.hang_up()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._site.close()
 
     # What happens.
 

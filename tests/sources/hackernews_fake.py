@@ -27,6 +27,7 @@ from tests.sources.scenarios import (
     Step,
     Swap,
 )
+from tests.sources.site import Site
 
 MOST = 50
 GARBAGE = {
@@ -54,21 +55,17 @@ class Server:
         self._at_once = 0
         self._open: set[Any] = set()
         self._frozen: set[Any] = set()
-        self._runner: web.AppRunner | None = None
+        self._site = Site()
 
     async def start(self) -> None:
         app = web.Application()
         app.router.add_get("/v0/{what:.+}.json", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.address = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v0"
+        await self._site.open(app)
+        self.address = f"http://127.0.0.1:{self._site.port}/v0"
 
     async def stop(self) -> None:
         self.drop()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._site.close()
 
     def drop(self) -> None:
         for transport in self._open:

@@ -35,6 +35,7 @@ from tests.sources.scenarios import (
     Step,
     Swap,
 )
+from tests.sources.site import Site
 
 NSID = "network.bsky.jetstream.subscribeEvents"
 LEAST_TIME = 10**15  # a cursor from here on is a time
@@ -118,24 +119,20 @@ class Jetstream:
         self._seq, self._us = 0, 0
         self._open: dict[Connection, web.WebSocketResponse] = {}
         self._closing: set[asyncio.Task[bool]] = set()
-        self._runner: web.AppRunner | None = None
+        self._site = Site()
 
     async def start(self) -> None:
         """Listens on a free port."""
         app = web.Application()
         paths = {Wire.V1: PATH_V1, Wire.V2: PATH_V2}
         app.add_routes([web.get(path, self._answer) for wire, path in paths.items() if wire in self._wires])
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        await self._site.open(app)
+        self.port = self._site.port
 
     async def stop(self) -> None:
         """Closes everything."""
         self.hang_up()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._site.close()
 
     # What happens.
 

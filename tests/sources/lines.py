@@ -13,7 +13,7 @@ import msgspec
 
 from streams.heart.errors import Reason
 from streams.heart.post import EARLIEST_MS, LATEST_MS
-from streams.sources.contract import AuthorGone, Gap, Gone, Happening, Heard, Refused, Said, Trouble
+from streams.sources.contract import AuthorGone, Gap, Gone, Happening, Heard, Refused, Said, Trouble, unread
 from streams.sources.reader import MAX_EVENT, Patience, check, session
 
 
@@ -49,12 +49,8 @@ def decoded(data: bytes) -> Told:
         return Told(Refused(Reason.TOO_LARGE, f"{len(data)} bytes"))
     try:
         line = _decode(data)
-    except msgspec.ValidationError:
-        return Told(Refused(Reason.WRONG_TYPE))
-    except UnicodeDecodeError:
-        return Told(Refused(Reason.NOT_UTF8))
-    except (msgspec.DecodeError, RecursionError):
-        return Told(Refused(Reason.NOT_JSON))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Told(unread(data, error))
     if not EARLIEST_MS <= line.at <= LATEST_MS:
         return Told(Refused(Reason.BAD_TIME, "at"), line.seq)
     happening: Happening | None = None

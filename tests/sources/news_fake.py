@@ -27,6 +27,7 @@ from tests.sources.scenarios import (
     Step,
     Swap,
 )
+from tests.sources.site import Site
 
 EVERY_MS = 30
 LINK = "https://koran.example/"
@@ -114,24 +115,19 @@ class Publisher:
     def __init__(self, **shelves: Shelf) -> None:
         self.shelves = shelves
         self.address = ""
-        self._port = 0  # any; the same again after a restart
         self._open: set[Any] = set()
         self._frozen: set[Any] = set()
-        self._runner: web.AppRunner | None = None
+        self._site = Site()
 
     async def start(self) -> None:
         app = web.Application()
         app.router.add_get("/{name}", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
-        self.address = f"http://127.0.0.1:{self._port}"
+        await self._site.open(app)
+        self.address = f"http://127.0.0.1:{self._site.port}"
 
     async def stop(self) -> None:
         self.drop()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._site.close()
 
     def url(self, name: str) -> str:
         return f"{self.address}/{name}"

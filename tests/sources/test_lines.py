@@ -33,6 +33,7 @@ from tests.sources.scenarios import (
     Step,
     Swap,
 )
+from tests.sources.site import Site
 from tests.sources.stage import performed
 
 BEAT_S = 0.05
@@ -51,24 +52,20 @@ class LinesStage:
 
     def __init__(self) -> None:
         self._log: list[tuple[int, bytes]] = []
-        self._seq, self._floor, self._served, self._port = 0, 0, 0, 0
+        self._seq, self._floor, self._served = 0, 0, 0
         self._authors: dict[str, str] = {}
         self._failing: list[int] = []
         self._open: set[Listener] = set()
-        self._runner: web.AppRunner | None = None
+        self._site = Site()
 
     async def start(self) -> None:
         app = web.Application()
         app.add_routes([web.get("/stream", self._answer)])
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._port = self._runner.addresses[0][1]
+        await self._site.open(app)
 
     async def stop(self) -> None:
         self._hang_up()
-        assert self._runner is not None
-        await self._runner.cleanup()
+        await self._site.close()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if self._failing:
@@ -89,7 +86,7 @@ class LinesStage:
         return answer
 
     def source(self, patience: Patience) -> Source:
-        return Lines("lines", f"http://127.0.0.1:{self._port}", patience)
+        return Lines("lines", f"http://127.0.0.1:{self._site.port}", patience)
 
     def native(self, post: str) -> str:
         return f"post-{post}"
