@@ -79,6 +79,11 @@ fuzz: $(VENV)/.test  ## Everything that reads foreign bytes, under a coverage-gu
 driver: $(VENV)/.test  ## A thousand seeded runs of both workers' pure loops against the slow recount
 	$(BIN)/python -m tests.driver $(or $(ARGS),1000)
 
+SEED ?= 1
+FAULTS ?= 25
+faults: $(VENV)/.test  ## A seeded storm of faults over a real Kafka, against the recount: make faults SEED=1 FAULTS=25
+	@$(BIN)/python -m tests.faults.storm --seed $(SEED) --faults $(FAULTS) $(ARGS)
+
 swings: $(VENV)/.test  ## False alarms, recall and delay of the detector on made-up publics, in under a minute
 	$(BIN)/python -m tests.sim $(ARGS)
 
@@ -105,4 +110,4 @@ evaluate: $(VENV)/.demo  ## The model's quality on the data folder's dev rows: m
 clean:  ## Forget what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo stack image-test boards chart test check fuzz driver swings swings-full coverage bench model model-smoke evaluate clean
+.PHONY: help setup demo stack image-test boards chart test check fuzz driver faults swings swings-full coverage bench model model-smoke evaluate clean

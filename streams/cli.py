@@ -325,13 +325,14 @@ def tell() -> int:
 @answered
 def topics(create: bool) -> None:
     """The topics and their policies."""
-    from streams import topics as edge
+    from streams.keeping import TOPICS
+    from streams.topics import create as make
 
     chosen = settings()
     if create:
         _logs(chosen)
-        edge.create(chosen)
-    for topic in edge.TOPICS:
+        make(chosen)
+    for topic in TOPICS:
         click.echo(chosen.topic(topic.name))
         for name, value in topic.policy.items():
             click.echo(f"    {name}={value}")
@@ -454,6 +455,25 @@ def show_settings() -> None:
         click.echo(f"    {row.meaning}" + ("" if row.value == row.default else f" [default: {row.default or 'empty'}]"))
 
 
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: code, and every line as an object.")
+@answered
+def doctor(as_json: bool) -> int:
+    """What is wrong with this installation, a line each, and what to do: settings, files, Kafka, clock, model."""
+    from streams.doctor import examine
+    from streams.findings import exit_code
+
+    lines = []
+    for line in examine(os.environ):
+        lines.append(line)
+        if not as_json:
+            click.echo(line)
+    code = exit_code(lines)
+    if as_json:
+        click.echo(json.dumps({"code": code, "lines": [line._asdict() for line in lines]}, ensure_ascii=False))
+    return code
+
+
 def _read(path: Path, against: Path | None = None) -> "Brands":
     """A brand file, which may have to follow another. Raises `BadBrands`, naming the file that is wrong."""
     from streams.heart.brands import Brands
@@ -485,6 +505,7 @@ def _logs(chosen: "Settings") -> None:
     from streams import logs
 
     logs.setup(chosen.log_level)
+    logs.end_discreetly()
 
 
 if __name__ == "__main__":

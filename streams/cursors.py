@@ -15,6 +15,7 @@ import msgspec
 
 from streams.heart.errors import LostBroker
 from streams.settings import Settings
+from streams.wire import Wire
 
 SCHEMA = 1
 PATIENCE_S = 20.0
@@ -36,23 +37,23 @@ class Cursors:
     """The positions of one source. One thread at a time."""
 
     def __init__(self, settings: Settings, source: str) -> None:
-        self._brokers = settings.brokers.split(",")
+        self._wire = Wire.of(settings)
         self._topic = settings.topic("cursors")
         self._source = source
         self._producer: Any = None
 
     def read(self) -> dict[str, str]:
-        """Part -> position; what cannot be read is passed by. Raises `LostBroker`."""
+        """Part -> position; what cannot be read is passed by. Raises `LostBroker`; `BadSetting` when we may not."""
         from kafka import KafkaConsumer, TopicPartition
-        from kafka.errors import KafkaError
+        from kafka.errors import AuthorizationError, KafkaError
 
         at = TopicPartition(self._topic, 0)
         found: dict[str, str] = {}
         until_s = time.monotonic() + PATIENCE_S
         consumer = None
         try:
-            consumer = KafkaConsumer(bootstrap_servers=self._brokers, enable_auto_commit=False,
-                                     auto_offset_reset="earliest", metrics_enabled=False, **_QUICK)
+            consumer = KafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", metrics_enabled=False,
+                                     **_QUICK, **self._wire.for_kafka_python())
             consumer.assign([at])
             end = consumer.end_offsets([at])[at]
             consumer.seek_to_beginning(at)
@@ -61,6 +62,8 @@ class Cursors:
                     self._take(found, record.key, record.value)
                 if time.monotonic() > until_s:
                     raise LostBroker(f"{self._topic} cannot be read: no answer")
+        except AuthorizationError as error:
+            raise self._wire.denied("read", self._topic, error) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise LostBroker(f"{self._topic} cannot be read: {error}") from error
         finally:
@@ -78,8 +81,8 @@ class Cursors:
             found.pop(part, None)
 
     def write(self, positions: Mapping[str, str]) -> None:
-        """Writes positions, and waits until they are there. Raises `LostBroker`."""
-        from kafka.errors import KafkaError
+        """Writes positions, and waits until they are there. Raises `LostBroker`; `BadSetting` when we may not."""
+        from kafka.errors import AuthorizationError, KafkaError
 
         try:
             if self._producer is None:
@@ -88,6 +91,8 @@ class Cursors:
                     for part, position in positions.items()]
             for one in sent:
                 one.get(timeout=PATIENCE_S)
+        except AuthorizationError as error:
+            raise self._wire.denied("write", self._topic, error) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise LostBroker(f"{self._topic} takes no position: {error}") from error
 
@@ -97,9 +102,9 @@ class Cursors:
     def _connected(self) -> Any:
         from kafka import KafkaProducer
 
-        return KafkaProducer(bootstrap_servers=self._brokers, acks="all", enable_idempotence=False,
-                             max_in_flight_requests_per_connection=1, compression_type="lz4", metrics_enabled=False,
-                             delivery_timeout_ms=15_000, max_block_ms=10_000, **_QUICK)
+        return KafkaProducer(acks="all", enable_idempotence=False, max_in_flight_requests_per_connection=1,
+                             compression_type="lz4", metrics_enabled=False, delivery_timeout_ms=15_000,
+                             max_block_ms=10_000, **_QUICK, **self._wire.for_kafka_python())
 
     def close(self) -> None:
         """Ends its connection."""

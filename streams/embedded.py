@@ -9,7 +9,7 @@ Knows nothing of what is written to it.
 from types import TracebackType
 from typing import Any, Self
 
-from streams.topics import TOPICS
+from streams.keeping import TOPICS
 
 PARTITIONS = 4
 PATIENCE_S = 5.0

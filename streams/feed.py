@@ -8,6 +8,7 @@ What is handed over is delivered, or counted as not sent with a reason from a sh
 - A refused record takes the others of its batch with it (kafka-python without idempotence, which would end the whole
   producer instead). They are sent again one by one, alone, so that only the culprit stays refused.
 - What waits in memory is bounded: above `room` records, and while Kafka is away, `send` waits.
+- Where Kafka does not let us write, that is said at once, and nothing more is taken in: no delay would mend it.
 - Where arrival is the caller's time (`create_time`), the times written never fall, in whichever order records come.
 Knows nothing of what a post says, of where it comes from, or of any clock but that of its caller.
 """
@@ -21,11 +22,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
-from streams.heart.errors import LostBroker
+from streams.heart.errors import BadSetting, LostBroker
 from streams.heart.notice import Nobody, Observer, PostNotSent, PostSent
 from streams.heart.post import encode_tick, tick_key
 from streams.settings import Settings
 from streams.topics import EMBEDDED, partitions
+from streams.wire import Wire
 
 MAX_RECORD = 1_000_000  # bytes of key and value; the broker's own limit is a little above
 AHEAD_MS = 600_000  # no clock of a source runs so far ahead; a broker refuses a time that is 1 h ahead of its own
@@ -95,9 +97,10 @@ class Feed:
     ) -> None:
         """Waits until Kafka answers. `name` is what its ticks are called; `sources` are those that it carries.
 
-        Raises `BadSetting` when the topics are missing.
+        Raises `BadSetting` when the topics are missing, or when Kafka refuses us.
         """
         self.name = name
+        self._wire = Wire.of(settings)
         self._rules = rules or Rules()
         self._sources = tuple(sources)
         self._topic = settings.topic("posts")
@@ -111,6 +114,7 @@ class Feed:
         self._last_ms = 0
         self._said_s = 0.0
         self._closed = False
+        self._denied: BadSetting | None = None  # what else will be sent is denied as well
         self._sent: Counter[str] = Counter()
         self._not_sent: Counter[str] = Counter()
         self._partitions, self._producer = self._connect(settings)
@@ -131,8 +135,9 @@ class Feed:
 
         `told` is called once, by any thread: "" when it is delivered, or the reason why it was not: timeout (Kafka was
         away for too long), or one of its own. False: it can never be written, and is counted as not sent (no_key,
-        too_large, bad_time).
+        too_large, bad_time). Raises `BadSetting` once Kafka has said that we may not write.
         """
+        self._may_go_on()
         kind = "removal" if happening.value is None else "post"
         sent = _Sent(kind, happening.key, happening.value, happening.at_ms)
         sent.told = told
@@ -164,7 +169,19 @@ class Feed:
                 self._door.release()
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Waits until everything handed over is delivered or counted as not sent. False: the time was up before."""
+        """Waits until everything handed over is delivered or counted as not sent. False: the time was up before.
+
+        Raises `BadSetting` when some was not sent because Kafka does not let us write.
+        """
+        done = self._flush(timeout_s)
+        self._may_go_on()
+        return done
+
+    def _may_go_on(self) -> None:
+        if self._denied is not None:
+            raise self._denied
+
+    def _flush(self, timeout_s: float | None) -> bool:
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._door:
             self._send_due()
@@ -183,7 +200,7 @@ class Feed:
         with self._door:
             if self._closed:
                 return
-            self.flush(timeout_s)
+            self._flush(timeout_s)
             self._closed = True
             self._end()
         for reason, count in self.tally.not_sent.items():
@@ -204,7 +221,7 @@ class Feed:
         while True:
             try:
                 number = partitions(settings, embedded=self._rules.embedded)
-                return number, KafkaProducer(**_producer_rules(settings, self._rules))
+                return number, KafkaProducer(**_producer_rules(settings, self._wire, self._rules))
             except (LostBroker, RetriableError) as error:
                 self._say("waiting for Kafka: %s", error)
                 time.sleep(LOOK_S)  # nothing else can be done before it is there
@@ -315,6 +332,8 @@ class Feed:
         own = type(error) is errors.KafkaError or isinstance(error, (
             errors.MessageSizeTooLargeError, errors.RecordListTooLargeError, errors.InvalidTimestampError,
             errors.InvalidRecordError, errors.CorruptRecordError, errors.PolicyViolationError))
+        if isinstance(error, errors.AuthorizationError | errors.SaslAuthenticationFailedError):
+            self._denied = self._wire.denied("write", self._topic, error)
         late = not own or self._closed  # Kafka's trouble (away, full, access withdrawn), and not this record's
         if late or sent.kind == "tick" or sent.tries >= tries:
             self._lost(sent, "timeout" if late else "refused")
@@ -379,10 +398,10 @@ class Ticking:
                 return
 
 
-def _producer_rules(settings: Settings, rules: Rules) -> dict[str, Any]:
+def _producer_rules(settings: Settings, wire: Wire, rules: Rules) -> dict[str, Any]:
     """What kafka-python must be told; its defaults reorder, hang, or end for good after one refusal."""
     return {
-        "bootstrap_servers": settings.brokers.split(","),
+        **wire.for_kafka_python(),
         "client_id": f"{settings.prefix}-feed",
         "acks": "all",
         "enable_idempotence": False,  # with it, one refused record ends the producer, and a long outage hangs it

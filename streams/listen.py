@@ -32,6 +32,7 @@ from streams.feed import Feed, Rules, Tally, Ticking
 from streams.heart.errors import BadBrands, BadSetting, LostBroker
 from streams.heart.notice import Observer, SourceHeard, SourceRefused
 from streams.kept import Kept
+from streams.knock import keep_knocking
 from streams.logs import OFTEN
 from streams.metrics import Metrics, release
 from streams.policy import Policy
@@ -41,6 +42,7 @@ from streams.serve import Health, Pages
 from streams.settings import Settings
 from streams.sources.contract import Heard, Source
 from streams.sources.reader import Patience, lasting
+from streams.wire import Wire
 
 WRITE_S = 1.0  # a position is written so often
 FLUSH_S = 8.0
@@ -110,7 +112,8 @@ async def _until_told(room: Room, policy: Policy) -> Tally:
     if room.wish.seconds is not None:
         loop.call_later(room.wish.seconds, stop.set)
     working = asyncio.create_task(_work(room, policy, stop))
-    beside = [asyncio.create_task(_beat(room)), asyncio.create_task(_deadline(stop, room.settings.stop_ms))]
+    knocking = keep_knocking(Wire.of(room.settings), room.health, lambda: Wire.of(room.settings))
+    beside = [asyncio.create_task(one) for one in (_beat(room), _deadline(stop, room.settings.stop_ms), knocking)]
     try:
         done, _ = await asyncio.wait((working, *beside), return_when=asyncio.FIRST_COMPLETED)
         for task in done - {working}:
@@ -241,7 +244,7 @@ class Session:
         settings = self._room.settings
         number = await asyncio.to_thread(topics.partitions, settings)
         starts = dict.fromkeys(range(number), 0)
-        reading = read_back(settings.brokers, settings.topic("posts"), starts, lambda: not stop.is_set())
+        reading = read_back(Wire.of(settings), settings.topic("posts"), starts, lambda: not stop.is_set())
         async with aclosing(reading):  # type: ignore[type-var]  # a generator
             async for chunk in reading:
                 for key, value, arrival_ms in zip(chunk.keys, chunk.values, chunk.arrivals, strict=True):

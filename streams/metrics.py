@@ -10,7 +10,7 @@ Knows nothing of Kafka, of frames, or of who serves the page.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -86,6 +86,7 @@ _AGES = (*_WAITS, 120.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0)
 _WORK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 _LONG = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+_BLOCKS = (0.01, 0.025, 0.05, *_LONG)
 
 _BW = ("brand", "window")
 _BD = ("brand", "direction")
@@ -164,6 +165,12 @@ FIGURES: tuple[Row, ...] = (
     Row("denyut_brand_info", "gauge", ("brand", "title", "group"), "1; how the brand file calls and groups it"),
     Row("denyut_watermark_timestamp_seconds", "gauge", ("brand",), "How far time has come by the log alone"),
     Row("denyut_watermark_delay_seconds", "gauge", ("partition",), "How far the log's time is behind the clock"),
+    Row(
+        "denyut_partition_watermark_timestamp_seconds",
+        "gauge",
+        ("partition",),
+        "How far a partition's time has come by the log alone",
+    ),
 )
 
 PIPELINE: tuple[Row, ...] = (
@@ -218,6 +225,14 @@ PIPELINE: tuple[Row, ...] = (
     Row("denyut_explanations_total", "counter", ("outcome",), "Swings asked for their terms, by what became of it"),
     Row("denyut_recovery_seconds", "histogram", (), "Time to read partitions back after an assignment", _LONG),
     Row("denyut_recovered_frames_total", "counter", (), "Frames read back after assignments"),
+    Row("denyut_blocks_total", "counter", ("outcome",), "Blocks of sealed state, by what became of them"),
+    Row("denyut_block_seconds", "histogram", (), "From the snapshot of a block to its delivered manifest", _BLOCKS),
+    Row(
+        "denyut_block_timestamp_seconds",
+        "gauge",
+        ("partition",),
+        "Watermark of the newest block that was written or taken, event time; absent before the first",
+    ),
     Row("denyut_rebalances_total", "counter", ("worker",), "Assignments of partitions to this worker"),
     Row("denyut_partitions", "gauge", (), "Partitions that this worker owns now"),
     Row("denyut_oldest_unacked_seconds", "gauge", (), "Age of the oldest record read and not acked"),
@@ -267,6 +282,9 @@ TOOK = (
     "misdated",  # counted beside what became of it: more than a minute from when its server saw it
 )
 
+# Why a block is passed over for the one before it: not whole, of a schema that is too new, of another log.
+PASSED_OVER = ("torn", "newer", "foreign")
+
 # Every value that a label outside the brand file, the source setting, the partitions and the build may take.
 WORDS: dict[str, tuple[str, ...]] = {
     "sentiment": LABELS,
@@ -298,6 +316,10 @@ WORDS: dict[str, tuple[str, ...]] = {
         "dropped",
         "told",
         *TOOK,
+        "written",
+        "taken",
+        *PASSED_OVER,
+        "revised",
     ),
 }
 
@@ -427,6 +449,8 @@ class PulseCollector(Collector):
             if shown.watermark_ms is not None:
                 behind = self._clock.seconds(self._clock.now_ms() - shown.watermark_ms)
                 families["denyut_watermark_delay_seconds"].add_metric((str(partition),), behind)
+                come = families["denyut_partition_watermark_timestamp_seconds"]
+                come.add_metric((str(partition),), shown.watermark_ms / 1000)
             self._partition(families, shown, listed)
             for brand in listed.intersection(shown.readings):
                 families["denyut_brand_info"].add_metric((brand, *called.get(brand, Called(brand))), 1)
@@ -553,9 +577,11 @@ class Metrics:
             ("swing_steps", "state"),
             ("explanations", "outcome"),
             ("tellings", "outcome"),
+            ("blocks", "outcome"),
         ):
             for word in _FIRST[name]:
                 self._of[f"denyut_{name}_total"].labels(**{label: word})
+        self._blocks: set[int] = set()  # the partitions whose newest block is shown
         self._heard: dict[type[said.Notice], Callable[[Any], None]] = {
             said.PostsRead: self._posts_read,
             said.PostRejected: self._post_rejected,
@@ -646,6 +672,34 @@ class Metrics:
     def steps_wait(self, waiting: int) -> None:
         """So many steps of swings wait for their delivery."""
         self._of["denyut_swing_steps_waiting"].set(waiting)
+
+    def block_written(self, partition: int, watermark_ms: int, took_s: float) -> None:
+        """A block of this partition is whole in Kafka: exact at this watermark, so long after its snapshot."""
+        self._of["denyut_block_seconds"].observe(took_s)
+        self._block(partition, watermark_ms, "written")
+
+    def block_taken(self, partition: int, watermark_ms: int) -> None:
+        """Recovery went on from this block, exact at this watermark."""
+        self._block(partition, watermark_ms, "taken")
+
+    def block_failed(self) -> None:
+        """A block was given up: its partition went away, or Kafka did not take it."""
+        self._of["denyut_blocks_total"].labels("failed").inc()
+
+    def block_passed_over(self, reason: str) -> None:
+        """Recovery looks for an older block: this one is torn, newer or foreign (`PASSED_OVER`)."""
+        self._of["denyut_blocks_total"].labels(_listed(reason, PASSED_OVER)).inc()
+
+    def blocks_keep(self, partitions: Collection[int]) -> None:
+        """Only of these is the newest block shown from now on: the others are somebody else's to show."""
+        for partition in self._blocks.difference(partitions):
+            self._of["denyut_block_timestamp_seconds"].remove(str(partition))
+        self._blocks.intersection_update(partitions)
+
+    def _block(self, partition: int, watermark_ms: int, outcome: str) -> None:
+        self._of["denyut_blocks_total"].labels(outcome).inc()
+        self._of["denyut_block_timestamp_seconds"].labels(str(partition)).set(watermark_ms / 1000)
+        self._blocks.add(partition)
 
     def feeds(self) -> None:
         """Creates what a feed counts at 0."""
@@ -782,8 +836,9 @@ _FIRST: dict[str, tuple[str, ...]] = {
     "texts": ("scored", "remembered"),
     "rejects": tuple(reason.value for reason in Reason),
     "swing_steps": WORDS["state"],
-    "explanations": ("explained", "empty", "failed", "dropped"),
+    "explanations": ("explained", "empty", "failed", "dropped", "revised"),
     "tellings": ("told", "failed"),
+    "blocks": ("written", "failed", "taken", *PASSED_OVER),
 }
 
 

@@ -142,7 +142,7 @@ class FaustSender:
     def __init__(self, app: Any) -> None:
         self._app = app
 
-    async def send(self, topic: str, value: bytes, partition: int | None, key: bytes | None = None) -> None:
+    async def send(self, topic: str, value: bytes | None, partition: int | None, key: bytes | None = None) -> None:
         """See `Sender`; with a key, Kafka's own hash of it chooses the partition where none is given."""
         from aiokafka.errors import KafkaError, MessageSizeTooLargeError
         from faust.exceptions import FaustError
@@ -152,6 +152,6 @@ class FaustSender:
         except (KafkaError, FaustError, OSError, TimeoutError) as error:
             cause = error.__cause__ or error
             if isinstance(cause, MessageSizeTooLargeError):
-                raise BrokenPromise(f"a record of {len(value)} bytes is more than {topic} takes: "
+                raise BrokenPromise(f"a record of {len(value or b'')} bytes is more than {topic} takes: "
                                     f"is its max.message.bytes below what `denyut topics --create` sets?") from error
             raise LostBroker(type(cause).__name__) from error

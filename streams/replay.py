@@ -6,10 +6,12 @@ Knows nothing of frames, trackers or assignments.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from streams.heart.errors import LostBroker
+from streams.wire import Wire
 
 RECORDS = 64  # a call: parsing 64 records of 100 kB holds the event loop for about 15 ms
 PATIENCE_S = 30.0  # without an answer: nobody's move but to try again, from the beginning
@@ -18,11 +20,11 @@ PATIENCE_S = 30.0  # without an answer: nobody's move but to try again, from the
 class Chunk(NamedTuple):
     """Some records of one partition, in order. `after` is the offset that follows them; `last`: the end is reached.
 
-    `keys` and `arrivals` (ms) belong to `values`, one each.
+    `keys` and `arrivals` (ms) belong to `values`, one each; None: the record is null.
     """
 
     partition: int
-    values: tuple[bytes, ...]
+    values: tuple[bytes | None, ...]
     after: int
     last: bool
     keys: tuple[bytes | None, ...] = ()
@@ -30,7 +32,7 @@ class Chunk(NamedTuple):
 
 
 async def read_back(
-    brokers: str, topic: str, starts: Mapping[int, int], wanted: Callable[[], bool] = lambda: True
+    wire: Wire, topic: str, starts: Mapping[int, int], wanted: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[Chunk]:
     """Reads partitions (partition -> first offset, 0: the whole log) up to their present ends, all at once.
 
@@ -38,11 +40,30 @@ async def read_back(
     `wanted()` turned False. A log that no longer holds its first offset is read from what it still holds.
     Raises `LostBroker` when Kafka does not answer for 30 s.
     """
+    async with _reader(wire, topic) as consumer:
+        async for chunk in _read(consumer, topic, starts, wanted):
+            yield chunk
+
+
+async def bounds(wire: Wire, topic: str, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Partition -> its first offset, and the one after its last. Raises `LostBroker`."""
+    from aiokafka import TopicPartition
+
+    async with _reader(wire, topic) as consumer:
+        of = {partition: TopicPartition(topic, partition) for partition in partitions}
+        ends = await asyncio.wait_for(consumer.end_offsets(list(of.values())), PATIENCE_S)
+        begins = await asyncio.wait_for(consumer.beginning_offsets(list(of.values())), PATIENCE_S)
+        return {partition: (begins[tp], ends[tp]) for partition, tp in of.items()}
+
+
+@asynccontextmanager
+async def _reader(wire: Wire, topic: str) -> AsyncIterator[Any]:
+    """A consumer without a group; what goes wrong with it is `LostBroker`."""
     import aiokafka
     from aiokafka.errors import KafkaError
 
     consumer = aiokafka.AIOKafkaConsumer(
-        bootstrap_servers=brokers,
+        **wire.for_aiokafka(),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=4_000_000,
@@ -51,8 +72,7 @@ async def read_back(
     )
     try:
         await asyncio.wait_for(consumer.start(), PATIENCE_S)
-        async for chunk in _read(consumer, topic, starts, wanted):
-            yield chunk
+        yield consumer
     except (KafkaError, TimeoutError, ConnectionError) as error:
         raise LostBroker(f"reading {topic} back: {error or 'no answer'}") from error
     finally:

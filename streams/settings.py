@@ -6,6 +6,7 @@ expected. Which brands are listened to is content, not a setting: a file, whose 
 Knows nothing of Kafka, or of what a setting does.
 """
 
+import ipaddress
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ PREFIX = "DENYUT_"
 DEMO_SECRET = b"denyut: everybody has this key, so it protects nobody"
 LEAST_SECRET = 16  # bytes
 LEVELS = ("debug", "info", "warning", "error")
+LOGINS = ("", "plain", "scram-sha-256", "scram-sha-512")
 HOUR_MS = 3_600_000
 log = logging.getLogger("denyut.settings")
 
@@ -34,6 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):(\d{1,5})\Z")
 # Kubernetes tells every pod where every service of its namespace is, in variables named after the service.
 _KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)\Z")
+_USER = re.compile(r"[^\s,=\x00]{1,200}\Z")  # SCRAM would need the comma and = escaped; its clients do not
 _SITE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?(/[^\s?#]*)?\Z")
 _LOGIN = re.compile(r"(?<![\w.-])([^\s:/@,]+):[^\s/@,]+@")
 
@@ -84,7 +87,8 @@ def _text(said: str) -> str:
 def _one_of(known: Sequence[str]) -> Callable[[str], str]:
     def read(said: str) -> str:
         if said.lower() not in known:
-            raise ValueError(f"one of {', '.join(known)}{nearest(said.lower(), known)}")
+            named = ", ".join(one or "nothing" for one in known)
+            raise ValueError(f"one of {named}{nearest(said.lower(), known)}")
         return said.lower()
     return read
 
@@ -125,6 +129,19 @@ def _address(said: str, least_port: int = 0) -> str:
     return said
 
 
+def is_here(address: str) -> bool:
+    """Whether an address is this machine's own: what is sent there leaves it on no wire.
+
+    >>> is_here("localhost:9092"), is_here("127.0.0.3:9092"), is_here("[::1]:9092"), is_here("127.0.0.1.example:9092")
+    (True, True, True, False)
+    """
+    host = address.rpartition(":")[0].strip("[]").lower()
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: whose, a name server decides
+        return False
+
+
 def _setting(default: Any, read: Reader, meaning: str) -> Any:
     return field(default=default, metadata={"read": read, "meaning": meaning})
 
@@ -150,6 +167,16 @@ class Settings:
     """
 
     brokers: str = _setting("localhost:9092", _brokers, "Kafka: host:port, more of them with commas between")
+    plaintext: str = _setting("refuse", _one_of(("refuse", "allow")),
+                              "to brokers elsewhere, in plain text: refuse; allow where the network itself is trusted")
+    tls: str = _setting("off", _one_of(("off", "on")), "TLS to the brokers: on or off")
+    tls_ca: str = _setting("", _text, "path of the authorities that brokers are trusted by, PEM; empty: the system's")
+    tls_cert: str = _setting("", _text, "path of our certificate, PEM, where brokers ask for one")
+    tls_key: str = _setting("", _text, "path of its key, PEM, without a passphrase")
+    sasl: str = _setting("", _one_of(LOGINS), "how we log in: plain, scram-sha-256 or scram-sha-512; empty: not at all")
+    user: str = _setting("", _matching(_USER, "a name without white space, commas and =", empty=True),
+                         "who logs in")
+    password_file: str = _setting("", _text, "path of the password; never the password itself")
     prefix: str = _setting("denyut", _matching(_NAME, "letters, digits, dots, - and _"),
                            "what the names of topics and consumer groups begin with")
     partitions: int = _setting(12, _whole(1, 10_000), "of new topics, used by `denyut topics --create` only")
@@ -195,6 +222,31 @@ class Settings:
         if self.delay_ms >= self.grace_ms:
             raise BadSetting(f"DENYUT_DELAY_MS={span(self.delay_ms)}: expected less than DENYUT_GRACE_MS, "
                              f"which is {span(self.grace_ms)}")
+        self.check_wire()
+
+    def check_wire(self) -> None:
+        """Raises `BadSetting` for a way to Kafka that cannot be, or that everybody on the network could read along."""
+        tls, sasl = self.tls == "on", self.sasl
+        named = {"TLS_CA": self.tls_ca, "TLS_CERT": self.tls_cert, "TLS_KEY": self.tls_key}
+        for name, path in named.items():
+            if path and not tls:
+                raise BadSetting(f"DENYUT_{name} is set, and DENYUT_TLS=off would not use it: expected DENYUT_TLS=on")
+        for name, other in (("TLS_CERT", "TLS_KEY"), ("TLS_KEY", "TLS_CERT")):
+            if named[name] and not named[other]:
+                raise BadSetting(f"DENYUT_{name} is set, and DENYUT_{other} is empty: a certificate and its key, or "
+                                 f"none of them")
+        if sasl and not tls:
+            raise BadSetting(f"DENYUT_SASL={sasl}: a login is sent over TLS only; expected DENYUT_TLS=on")
+        for name, said in (("USER", self.user), ("PASSWORD_FILE", self.password_file)):
+            if bool(sasl) != bool(said):
+                raise BadSetting(f"DENYUT_{name} is empty, and DENYUT_SASL={sasl} needs it" if sasl else
+                                 f"DENYUT_{name} is set, and DENYUT_SASL is empty: expected how we log in, "
+                                 f"one of {', '.join(LOGINS[1:])}")
+        far = [one for one in self.brokers.split(",") if not is_here(one)]
+        if far and not tls and self.plaintext != "allow":
+            raise BadSetting(f"DENYUT_TLS=off: {far[0]} is not this machine, and what people write would cross the "
+                             f"network as plain text; expected DENYUT_TLS=on, or DENYUT_PLAINTEXT=allow where the "
+                             f"network itself is trusted")
 
     def topic(self, name: str) -> str:
         """A topic's full name.
@@ -237,7 +289,7 @@ class Settings:
 
     def rows(self) -> list[Row]:
         """Every setting in force, as one would write it. A password that strayed into a value is masked."""
-        return [Row(PREFIX + one.name.upper(), mask(_said(one.name, getattr(self, one.name))),
+        return [Row(PREFIX + one.name.upper(), _shown(one.name, getattr(self, one.name)),
                     _said(one.name, one.default), one.metadata["meaning"]) for one in fields(self)]
 
 
@@ -281,6 +333,13 @@ def _said(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(value)
     return span(value) if name.endswith("_ms") else str(value)
+
+
+def _shown(name: str, value: Any) -> str:
+    """What may be seen of a value. What stands for a file and is none may be the password itself."""
+    if name == "password_file" and value and not Path(value).is_file():
+        return "***"
+    return mask(_said(name, value))
 
 
 def _why(error: Exception) -> str:

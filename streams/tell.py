@@ -35,11 +35,13 @@ from streams.clock import Clock
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
 from streams.heart.incident import Swing
+from streams.knock import EVERY_S, knock_again
 from streams.metrics import Metrics, release
 from streams.serve import Health, Pages
 from streams.settings import Settings
 from streams.stop import interruptible
 from streams.told import Told
+from streams.wire import Wire
 
 REASONS = "DenyutReasons"
 ABOUT = ("DenyutMoodDown", "DenyutCoordinatedTalk")  # the alerts of deploy/prometheus/rules that a swing explains
@@ -242,11 +244,16 @@ def telling(settings: Settings, page: str, told: Told) -> Iterator[list[Exceptio
     metrics, over, failed = Metrics(), threading.Event(), list[Exception]()
     metrics.build(release(), "", "tell")
     teller = Teller(Alertmanager(settings.alertmanager), settings.read_brands(), Clock(settings.clock))
+    wire = Wire.of(settings)
 
     def work() -> None:
+        knocked_s = time.monotonic()
         try:
             while not over.is_set():
                 look(teller, told, metrics, health)
+                if time.monotonic() - knocked_s > EVERY_S:
+                    knocked_s = time.monotonic()
+                    knock_again(wire, health, lambda: Wire.of(settings))
                 over.wait(LOOK_S)
         except Exception as error:  # told to whoever waits: this thread has nobody to tell
             failed.append(error)

@@ -7,6 +7,7 @@ a step of their own, so an incident keeps them when later steps bear none.
 Knows nothing of how a swing is found, or of how it is shown.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -15,13 +16,18 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from streams.heart.errors import BrokenPromise
+from streams.heart.errors import BrokenPromise, LostBroker
 from streams.heart.incident import Step, Swing, decode
+from streams.knock import knock
+from streams.logs import OFTEN
 from streams.settings import Settings
 from streams.topics import EMBEDDED
+from streams.wire import Wire
 
 POLL_MS = 250
+AGAIN_S = 1.0
 STOP_S = 5.0
+often = logging.getLogger(f"{OFTEN}.told")
 _What = TypeVar("_What")
 
 
@@ -64,6 +70,7 @@ class Told:
     def __init__(self, settings: Settings, *, embedded: bool = False) -> None:
         """`embedded`: the broker is the one inside this process."""
         self._settings = settings
+        self._wire = Wire.of(settings)
         self._embedded = embedded
         self._incidents = Incidents()
         self._door = threading.Lock()
@@ -102,23 +109,44 @@ class Told:
             return what()
 
     def _run(self) -> None:
+        from kafka.errors import AuthorizationError
+
         try:
+            self._wait()
             with ExitStack() as stack:
                 consumer = stack.enter_context(closing(self._consumer()))
                 while not self._over.is_set():
                     self._read(consumer)
+        except AuthorizationError as error:
+            self._fail(self._wire.denied("read", self._settings.topic("swings"), error))
         except Exception as error:  # told to whoever asks next: this thread has nobody to tell
-            self._failed.append(error)
-            self._caught_up.set()
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed.append(error)
+        self._caught_up.set()
+
+    def _wait(self) -> None:
+        """Waits for Kafka. Raises `BadSetting` when it refuses us."""
+        while not self._over.is_set():
+            try:
+                knock(self._wire)
+            except LostBroker as error:
+                often.warning("waiting for Kafka: %s", error)
+                self._over.wait(AGAIN_S)
+            else:
+                break
 
     def _consumer(self) -> Any:
         from kafka import KafkaConsumer, TopicPartition
 
         consumer = KafkaConsumer(
-            bootstrap_servers=self._settings.brokers.split(","), group_id=None, enable_auto_commit=False,
-            auto_offset_reset="earliest", api_version=EMBEDDED if self._embedded else None, metrics_enabled=False)
+            group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", metrics_enabled=False,
+            api_version=EMBEDDED if self._embedded else None, **self._wire.for_kafka_python())
         topic = self._settings.topic("swings")
         while not (numbers := consumer.partitions_for_topic(topic)):  # nobody has told anything of it yet
+            often.warning("waiting for %s: `denyut topics --create` makes it; if it is there, we lack the right to it",
+                          topic)
             if self._over.wait(POLL_MS / 1000):
                 break
         consumer.assign([TopicPartition(topic, number) for number in sorted(numbers or ())])

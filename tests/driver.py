@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from streams.heart.block import Block, Shelf
 from streams.heart.brands import Brands
 from streams.heart.frame import LABELS, unpack
 from streams.heart.incident import Swing
@@ -327,20 +328,62 @@ class Pulse:
     read: list[int] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     restarts: int = 0
+    topics: list[dict[bytes, bytes]] = field(default_factory=list)  # the blocks of each partition
+    shelves: list[Shelf] = field(default_factory=list)
+    heard: dict[tuple[int, int], dict[int, dict[str, Told]]] = field(default_factory=dict)  # up to a block
+    written: int = 0
+    restored: int = 0
+    fate: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
         self.trackers = [self._fresh(at) for at in range(len(self.logs))]
         self.ears = [Ear.at(tracker._watch) for tracker in self.trackers]
         self.read = [0] * len(self.logs)
+        self.fate = random.Random(str(self.rng.getstate()[1][:2]))  # apart, so that a seed stays the run that it was
+        self.topics = [{} for _ in self.logs]
+        self.shelves = [Shelf(at, "0") for at in range(len(self.logs))]
 
     def _fresh(self, at: int) -> Tracker:
         return Tracker(at, len(self.logs), Times(DELAY_MS, GRACE_MS, EARLY_MS))
 
     def _start_over(self, at: int) -> None:
         self.before.append((at, self.ears[at]))
-        self.trackers[at], self.read[at] = self._fresh(at), 0
-        self.ears[at] = Ear.at(self.trackers[at]._watch)
         self.restarts += 1
+        block = self._newest(at)
+        if block is None:
+            self.trackers[at], self.read[at] = self._fresh(at), 0
+            self.ears[at] = Ear.at(self.trackers[at]._watch)
+            return
+        self.restored += 1
+        self.trackers[at] = Tracker.restore(block, Times(DELAY_MS, GRACE_MS, EARLY_MS))
+        self.read[at] = block.resume
+        self.ears[at] = Ear.at(self.trackers[at]._watch)
+        self.ears[at].told |= self.heard[at, block.position]
+
+    def _newest(self, at: int) -> Block | None:
+        """Blocks are read back by whoever is new, under a name of its own; sometimes they are not there."""
+        self.shelves[at] = Shelf(at, str(self.restarts))
+        if self.fate.random() < 0.2:
+            self.topics[at].clear()
+        for key, value in self.topics[at].items():
+            self.shelves[at].put(key, value)
+        return self.shelves[at].newest(len(self.logs), len(self.logs[at])).block
+
+    def _write_block(self, at: int) -> None:
+        """Writes a block; sometimes the worker dies before all of it is written."""
+        block = self.trackers[at].block()
+        self.heard[at, block.position] = dict(self.ears[at].told)
+        records = self.shelves[at].records(block)
+        if self.fate.random() < 0.1:
+            torn = records[:self.fate.randrange(len(records))]
+            self.topics[at].update(torn)
+            return
+        self.topics[at].update(records)
+        gone = self.shelves[at].wrote(records)
+        for key in gone:
+            del self.topics[at][key]
+        self.shelves[at].dropped(gone)
+        self.written += 1
 
     def catch_up(self) -> None:
         """Reads all that is there, in pieces, settling now and then."""
@@ -349,16 +392,21 @@ class Pulse:
                 self._start_over(at)
             while self.read[at] < len(log):
                 some = self.rng.choice([1, 3, 10, 100])
-                self.trackers[at].apply(log[self.read[at]:self.read[at] + some])
+                self.trackers[at].apply(log[self.read[at]:self.read[at] + some], self.read[at])
                 self.read[at] = min(self.read[at] + some, len(log))
                 if self.rng.random() < 0.5:
                     self._settle(at)
+                if self.fate.random() < 0.02:
+                    self._start_over(at)
             self._settle(at)
 
     def _settle(self, at: int) -> None:
         counts = self.trackers[at].settle().counts
         for name in ("new", "duplicate", "superseded", "removed", "sealed"):
             self.counted[name] += getattr(counts, name)
+        tracker = self.trackers[at]
+        if self.read[at] >= tracker.position and tracker._sealed_to is not None and self.fate.random() < 0.3:
+            self._write_block(at)
 
 
 class Recorded(dict[tuple[str, int, int], tuple[int, int]]):

@@ -79,7 +79,7 @@ _KEDA_KAFKA = {  # all are strings, whatever they mean
     "bootstrapServers!": re.compile(r"[^\s,]+:\d+(, *[^\s,]+:\d+)*"), "version!": re.compile(r"\d+\.\d+\.\d+"),
     "topic!": str, "consumerGroup!": str, "lagThreshold!": re.compile(r"\d+"),
     "offsetResetPolicy!": OneOf({"earliest", "latest"}), "ensureEvenDistributionOfPartitions": OneOf({"true", "false"}),
-    "tls": OneOf({"enable", "disable"}), "sasl": OneOf({"none", "scram_sha512"})}
+    "tls": OneOf({"enable", "disable"}), "sasl": OneOf({"none", "plaintext", "scram_sha256", "scram_sha512"})}
 _TARGETS = [{"parameter!": OneOf({"ca", "cert", "key", "username", "password"}), "name!": str, "key!": str}]
 _OPERATIONS = OneOf({"Read", "Write", "Describe", "Create", "Alter", "Delete", "DescribeConfigs", "AlterConfigs"})
 
@@ -114,7 +114,7 @@ FIELDS: Mapping[str, Any] = {
         "replicas!": int, "roles!": [OneOf({"controller", "broker"})], "storage!": _STORAGE,
         "resources": {"requests": LABELS, "limits": LABELS}},
     "kafka.strimzi.io/v1 KafkaTopic": {
-        "partitions!": int, "replicas!": int, "config": Map(of=(str, int, bool)), "topicName": str},
+        "partitions!": int, "replicas!": int, "config": Map(of=(str, int, float, bool)), "topicName": str},
     "kafka.strimzi.io/v1 KafkaUser": {
         "authentication!": {"type!": OneOf({"tls", "scram-sha-512"})},
         "authorization!": {"type!": OneOf({"simple"}), "acls!": [{

@@ -23,6 +23,9 @@ MIB = 1024 * 1024
 STEADY = ("score", "pulse")  # kinds of which there are several pods
 PULLS = ("bluesky", "mastodon", "hackernews", "news")  # feeds that go out to what they listen to
 TOKENS = "/etc/denyut/secrets"
+WIRE = "/etc/denyut/kafka"
+KEDA = {"": "none", "plain": "plaintext", "scram-sha-256": "scram_sha256", "scram-sha-512": "scram_sha512"}
+Files = dict[str, tuple[str, str, str]]  # a file -> secret or configMap, its name, the key in it
 
 
 class Workload(NamedTuple):
@@ -184,15 +187,51 @@ def environment(render: Render) -> Iterator[str]:
 def tokens(render: Render) -> Iterator[str]:
     """The files that a feed is given, each out of the secret that the values name, and every one that it is told of."""
     for one in render.lasting:
-        given = {item["path"]: (source["secret"]["name"], item["key"]) for volume in one.pod["volumes"]
-                 for source in volume.get("projected", {}).get("sources", []) for item in source["secret"]["items"]}
-        asked = {said["path"]: (said["secret"], said["key"]) for said in _feed(one, render.values).get("secrets", [])}
+        given = _projected(one, TOKENS)
+        asked = {said["path"]: ("secret", said["secret"], said["key"])
+                 for said in _feed(one, render.values).get("secrets", [])}
         if given != asked:
             yield f"{one.component}: {sorted(given)}, not {sorted(asked)}"
         if bool(asked) != (TOKENS in [mount["mountPath"] for mount in one.box["volumeMounts"]]):
             yield f"{one.component}: files that nobody sees"
         told = {word.removeprefix(f"{TOKENS}/") for word in one.box["args"] if word.startswith(f"{TOKENS}/")}
         yield from (f"{one.component}: no file {name}" for name in sorted(told - set(given)))
+
+
+def hidden(render: Render) -> Iterator[str]:
+    """What must not be seen is a file: no variable and no argument holds more than its path."""
+    for one in render.workloads:
+        for name, value in one.env.items():
+            if name.startswith("DENYUT_") and name.endswith(("_FILE", "_KEY", "_CERT", "_CA")):
+                if not value.startswith("/etc/denyut/"):
+                    yield f"{one.component}: {name}={value}"
+            elif any(word in name for word in ("PASSWORD", "SECRET", "TOKEN", "KEY")):
+                yield f"{one.component}: {name}"
+
+
+def wire(render: Render) -> Iterator[str]:
+    """Kafka is reached as the values say, by the login of each process, with the files that its settings name."""
+    kafka = render.values["kafka"]
+    for one in render.workloads:
+        login, files = _login(render.values, *_logins(one, render.values)), _projected(one, WIRE)
+        asked: Files = {}
+        if kafka["tls"]["enabled"]:
+            for name, kind in (("caSecret", "secret"), ("caConfigMap", "configMap")):
+                asked |= {"ca.crt": (kind, kafka["tls"][name], kafka["tls"]["caKey"])} if kafka["tls"][name] else {}
+            for name, key in (("client.crt", "certKey"), ("client.key", "keyKey")):
+                asked |= {name: ("secret", login["certSecret"], kafka["tls"][key])} if login["certSecret"] else {}
+        if kafka["sasl"]["mechanism"]:
+            asked["password"] = "secret", login["passwordSecret"], login["passwordKey"]
+        if files != asked:
+            yield f"{one.component}: {files}, not {asked}"
+        said = {
+            "PLAINTEXT": kafka["plaintext"] and "allow", "TLS": kafka["tls"]["enabled"] and "on",
+            "SASL": kafka["sasl"]["mechanism"], "USER": kafka["sasl"]["mechanism"] and login["user"]} | {
+            name: file in asked and f"{WIRE}/{file}" for name, file in (
+                ("TLS_CA", "ca.crt"), ("TLS_CERT", "client.crt"), ("TLS_KEY", "client.key"),
+                ("PASSWORD_FILE", "password"))}
+        yield from (f"{one.component}: DENYUT_{name}={one.env.get(f'DENYUT_{name}')}, not {value}"
+                    for name, value in said.items() if one.env.get(f"DENYUT_{name}", "") != (value or ""))
 
 
 def policies(render: Render) -> Iterator[str]:
@@ -362,21 +401,27 @@ def scalers(render: Render) -> Iterator[str]:
 
 
 def lag(render: Render) -> Iterator[str]:
-    """KEDA asks for the lag of the score workers' own group, evenly, and with a key where it goes over TLS."""
-    prefix = render.values["kafka"]["prefix"]
-    keda = render.values["score"]["keda"]
+    """KEDA asks for the lag of the score workers' own group, evenly, as the values say that Kafka is reached."""
+    prefix, kafka, keda = render.values["kafka"]["prefix"], render.values["kafka"], render.values["score"]["keda"]
     for thing in render.of("ScaledObject"):
         (trigger,) = thing["spec"]["triggers"]
         said = trigger["metadata"]
         asked = {"topic": f"{prefix}.posts", "consumerGroup": f"{prefix}-score", "offsetResetPolicy": "earliest",
                  "ensureEvenDistributionOfPartitions": "true", "lagThreshold": keda["lagThreshold"],
-                 "bootstrapServers": keda["brokers"] or render.values["kafka"]["brokers"]}
+                 "bootstrapServers": keda["brokers"] or kafka["brokers"],
+                 "tls": "enable" if kafka["tls"]["enabled"] else None, "sasl": KEDA[kafka["sasl"]["mechanism"]]}
         yield from (f"{name}={said.get(name)}" for name, value in asked.items() if said.get(name) != value)
-        secured = keda["authentication"] != "none"
-        keys = [one["metadata"]["name"] for one in render.of("TriggerAuthentication")]
-        if secured != (said.get("tls") == "enable") or [trigger.get("authenticationRef", {}).get("name")] != (
-                keys or [None]) or secured != bool(keys):
-            yield f"{keda['authentication']}: {trigger}"
+        login = _login(render.values, keda["kafka"], render.values["score"]["kafka"])
+        keys = _proofs(kafka, login, f"{thing['metadata']['name'].removesuffix('-score')}-keda")
+        found = {one["metadata"]["name"]: one["spec"] for one in render.of("TriggerAuthentication")}
+        spec = found.get(trigger.get("authenticationRef", {}).get("name"), {})
+        given = {one["parameter"]: (kind, one.get("name"), one["key"]) for kind in ("secret", "configMap")
+                 for one in spec.get(f"{kind}TargetRef", [])}
+        if given != keys or len(found) != bool(keys):
+            yield f"KEDA shows {given}, not {keys}"
+        names = {one["metadata"]["name"]: one["data"].get("username") for one in render.of("ConfigMap")}
+        if "username" in keys and names.get(keys["username"][1]) != login["user"]:
+            yield f"KEDA is not {login['user']}"
 
 
 def secrets(render: Render) -> Iterator[str]:
@@ -397,8 +442,8 @@ def sizes(render: Render) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Render], Iterator[str]], ...] = (
-    restricted, accounts, resources, volumes, probes, environment, tokens, policies, services, verbs, kinds, selectors,
-    spread, budgets, walls, monitors, scalers, lag, secrets, sizes)
+    restricted, accounts, resources, volumes, probes, environment, tokens, hidden, wire, policies, services, verbs,
+    kinds, selectors, spread, budgets, walls, monitors, scalers, lag, secrets, sizes)
 
 
 def _covers(selector: Mapping[str, Any], workload: Workload) -> bool:
@@ -420,6 +465,42 @@ def _egress(one: Workload, values: Mapping[str, Any]) -> list[Mapping[str, Any]]
         return list(values["tell"]["egress"])
     feed = _feed(one, values)
     return list(feed.get("egress", values["feed"]["egress"] if feed and feed["args"][1] in PULLS else []))
+
+
+def _projected(one: Workload, path: str) -> Files:
+    """The files that lie in a folder of a pod, when they are put together out of several things."""
+    (name,) = [mount["name"] for mount in one.box["volumeMounts"] if mount["mountPath"] == path] or [""]
+    return {item["path"]: (kind, source[kind]["name"], item["key"]) for volume in one.pod["volumes"]
+            if volume["name"] == name for source in volume["projected"]["sources"] for kind in source
+            for item in source[kind]["items"]}
+
+
+def _logins(one: Workload, values: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    """Where a login of its own may be said, the nearest first."""
+    own = _feed(one, values).get("kafka", {})
+    return [own, values[one.component]["kafka"]]
+
+
+def _login(values: Mapping[str, Any], *levels: Mapping[str, str]) -> dict[str, str]:
+    """Each part as the nearest says it, else as that of all."""
+    every = values["kafka"]["sasl"] | {"certSecret": values["kafka"]["tls"]["certSecret"]}
+    return {key: next((level[key] for level in levels if level.get(key)), every[key])
+            for key in ("user", "passwordSecret", "passwordKey", "certSecret")}
+
+
+def _proofs(kafka: Mapping[str, Any], login: Mapping[str, str], own: str) -> Files:
+    """What KEDA must have to be let in, by its own words; its name lies in a ConfigMap `own`."""
+    tls, found = kafka["tls"], {}
+    if tls["caSecret"] or tls["caConfigMap"]:
+        kind = "secret" if tls["caSecret"] else "configMap"
+        found["ca"] = kind, tls["caSecret"] or tls["caConfigMap"], tls["caKey"]
+    if login["certSecret"]:
+        found |= {"cert": ("secret", login["certSecret"], tls["certKey"]),
+                  "key": ("secret", login["certSecret"], tls["keyKey"])}
+    if kafka["sasl"]["mechanism"]:
+        found |= {"password": ("secret", login["passwordSecret"], login["passwordKey"]),
+                  "username": ("configMap", own, "username")}
+    return found
 
 
 def _feed(one: Workload, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ HEART_STDLIB = {"bisect", "collections", "dataclasses", "datetime", "difflib", "
                 "itertools", "math", "re", "struct", "typing", "unicodedata"}
 HEART_OTHERS = {"numpy", "msgspec", "ahocorasick_rs"}
 HANDS = {"streams.cli", "streams.demo", "streams.board", "streams.backtest", "streams.aired", "streams.listen",
-         "streams.tryout"}
+         "streams.tryout", "streams.doctor"}
 
 
 def modules(folder: str) -> list[Path]:

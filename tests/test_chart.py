@@ -18,12 +18,12 @@ from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
 from streams.heart.frame import LABELS
 from streams.heart.window import WINDOWS
+from streams.keeping import TOPICS
 from streams.metrics import PARTS, TABLE
 from streams.policy import Policy
 from streams.settings import Settings
 from streams.sources.push import MAX_BODY
 from streams.sources.push_reader import Options
-from streams.topics import TOPICS
 from tests import helm, kube, policy
 from tests.helm import CHART, Thing, Values
 
@@ -35,7 +35,8 @@ DEFAULTS = helm.values_of(CHART / "values.yaml")
 LEAST = helm.values_of(CASES["least"])
 # What the chart gives by itself, from values of other names.
 OWN = {"brokers", "prefix", "partitions", "replication", "brands", "sources", "secret_file", "http", "instance",
-       "stop_ms", "alertmanager", "policy"}
+       "stop_ms", "alertmanager", "policy", "plaintext", "tls", "tls_ca", "tls_cert", "tls_key", "sasl", "user",
+       "password_file"}
 
 
 def things_of(name: str) -> list[Thing]:
@@ -321,6 +322,16 @@ def test_an_unknown_key_is_an_error(at: tuple[str, ...]) -> None:
     ({"score": {"keda": {"minReplicas": 0}}}, "minReplicas"),
     ({"score": {"keda": {"lagThreshold": 7630}}}, "lagThreshold"),
     ({"kafka": {"brokers": "kafka"}}, "brokers"),
+    ({"kafka": {"sasl": {"password": "hush"}}}, "password"),
+    ({"kafka": {"sasl": {"mechanism": "SCRAM"}}}, "kafka/sasl/mechanism"),
+    ({"kafka": {"sasl": {"user": "a b"}}}, "kafka/sasl/user"),
+    ({"kafka": {"tls": {"certSecret": "/etc/tls"}}}, "kafka/tls/certSecret"),
+    ({"kafka": {"tls": {"caKey": "../ca.crt"}}}, "kafka/tls/caKey"),
+    ({"score": {"kafka": {"password": "hush"}}}, "password"),
+    ({"score": {"keda": {"authentication": "tls"}}}, "authentication"),
+    ({"feeds": [{"name": "a", "args": ["feed", "public"], "source": "demo", "kafka": {"mechanism": "plain"}}]},
+     "mechanism"),
+    ({"settings": {"password_file": "a"}}, "password_file"),
     ({"settings": {"effort": "quick"}}, "effort"),
     ({"settings": {"delay_ms": "30 apples"}}, "delay_ms"),
     ({"settings": {"brokers": "a:1"}}, "brokers"),
@@ -353,7 +364,7 @@ def test_an_address_that_the_program_takes_is_one_of_the_chart(said: str, ports:
     assert Settings.read({"DENYUT_ALERTMANAGER": said}).alertmanager
     values = merged(LEAST, {"tell": {**TELL, "alertmanager": said}})
     wall = only(helm.things(helm.render(values)), "NetworkPolicy", "-tell")
-    assert ports | {53, 9092} == {port["port"] for way in wall["spec"]["egress"] for port in way["ports"]}
+    assert ports | {53, 9093} == {port["port"] for way in wall["spec"]["egress"] for port in way["ports"]}
 
 
 @pytest.mark.parametrize("said", ["alertmanager:9093", "ftp://a:1", "http://anna:secret@a:1", "http://a:1?b", "http://a,"])
@@ -401,6 +412,9 @@ SECRET = {"existingSecret": "a"}
 TELL = {"enabled": True, "alertmanager": "http://alertmanager:9093"}
 LINKS = {"boards": "https://grafana.example", "runbooks": "https://wiki.example"}
 NOWHERE = {"monitoring": {"namespaceLabels": {"kubernetes.io/metadata.name": None}}}
+PLAIN = {"plaintext": True, "tls": {"enabled": False}}
+SCRAM = {"sasl": {"mechanism": "scram-sha-512"}}
+ALL = {"mechanism": "scram-sha-512", "user": "all", "passwordSecret": "all"}
 ILLEGAL: Mapping[tuple[str, str], Values] = {
     ("score.keda.enabled", "score.hpa.enabled"): {"score": {"keda": {"enabled": True}, "hpa": {"enabled": True}}},
     ("score.replicas", "score.keda.enabled"): {"score": {"replicas": 2, "keda": {"enabled": True}}},
@@ -415,14 +429,20 @@ ILLEGAL: Mapping[tuple[str, str], Values] = {
     ("pulse.replicas", "topics.partitions"): {"pulse": {"replicas": 13}},
     ("score.hpa.enabled", "score.resources.requests.cpu"):
         {"score": {"hpa": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
-    ("score.keda.authentication", "score.keda.caSecret"):
-        {"score": {"keda": {"enabled": True, "authentication": "tls", "userSecret": "a"}}},
-    ("score.keda.authentication", "score.keda.userSecret"):
-        {"score": {"keda": {"enabled": True, "authentication": "tls", "caSecret": "a"}}},
-    ("score.keda.authentication", "score.keda.userName"):
-        {"score": {"keda": {"enabled": True, "authentication": "scram", "caSecret": "a", "userSecret": "a"}}},
-    ("score.keda.authentication=none", "score.keda.caSecret"):
-        {"score": {"keda": {"enabled": True, "caSecret": "a"}}},
+    ("kafka.tls.enabled and", "kafka.plaintext: one of them"): {"kafka": {"tls": {"enabled": False}}},
+    ("kafka.tls.enabled and", "kafka.plaintext: which"): {"kafka": {"plaintext": True}},
+    ("kafka.tls.caSecret and", "kafka.tls.caConfigMap: which"):
+        {"kafka": {"tls": {"caSecret": "a", "caConfigMap": "a"}}},
+    ("kafka.tls.caSecret, caConfigMap or certSecret", "kafka.tls.enabled: they"):
+        {"kafka": {"plaintext": True, "tls": {"enabled": False, "caConfigMap": "a"}}},
+    ("kafka.sasl.mechanism=plain", "kafka.tls.enabled: a password"):
+        {"kafka": {**PLAIN, "sasl": {"mechanism": "plain", "user": "a", "passwordSecret": "a"}}},
+    ("kafka.sasl.user or passwordSecret", "kafka.sasl.mechanism: they"): {"kafka": {"sasl": {"user": "a"}}},
+    ("score.kafka and", "kafka.sasl.mechanism=scram-sha-512"): {"kafka": SCRAM},
+    ("pulse.kafka.user and", "pulse.kafka.passwordSecret"):
+        {"kafka": {"sasl": ALL}, "pulse": {"kafka": {"user": "a"}}},
+    ("tell.kafka.user=a", "kafka.sasl.mechanism: it"): {"tell": {"kafka": {"user": "a", "passwordSecret": "a"}}},
+    ("topics.kafka.certSecret=a", "kafka.tls.enabled: it"): {"kafka": PLAIN, "topics": {"kafka": {"certSecret": "a"}}},
     ("brands.file and", "brands.existingConfigMap: which"): {"brands": {"file": "number = 1"}},
     ("demo", "brands.existingConfigMap: the demo"): {"demo": True},
     ("brands.file and", "brands.existingConfigMap: one of them"): {"brands": {"existingConfigMap": ""}},
@@ -497,9 +517,84 @@ def test_an_illegal_combination_names_the_two_keys(names: tuple[str, str]) -> No
 
 
 def test_the_defaults_alone_are_refused_kindly() -> None:
-    """Nobody installs the demo's brands by mistake: the chart asks which ones."""
-    with pytest.raises(HelmError, match=re.escape("brands.file and brands.existingConfigMap")):
-        helm.render({})
+    """Nobody installs the demo's brands, or sends posts in plain text, by mistake: the chart asks."""
+    for said in ("brands.file and brands.existingConfigMap", "kafka.tls.enabled and kafka.plaintext"):
+        with pytest.raises(HelmError, match=re.escape(said)):
+            helm.render({})
+
+
+EVERYBODY: Values = {
+    "score": {"keda": {"enabled": True}}, "tell": TELL, "topics": {"create": True}, "secret": SECRET,
+    "feeds": [FEED, {**FEED, "name": "b"}]}
+WHERE = ("score.kafka", "score.keda.kafka", "pulse.kafka", "tell.kafka", "topics.kafka", "feeds[0].kafka",
+         "feeds[1].kafka")
+
+
+def lines_with(said: str, words: str) -> list[str]:
+    """Where each line begins that has these words."""
+    return [line.split()[0] for line in said.splitlines() if words in line]
+
+
+def test_everybody_must_log_in_where_anybody_does() -> None:
+    """With passwords, each process that there is needs a user, and so does KEDA; one of all will do for all."""
+    said = refusal(merged(EVERYBODY, {"kafka": SCRAM}))
+    assert sorted(WHERE) == sorted(lines_with(said, "and kafka.sasl.mechanism=scram-sha-512: no user"))
+    assert ["score.kafka", "pulse.kafka"] == lines_with(refusal({"kafka": SCRAM}), "no user")
+    assert "" == refusal(merged(EVERYBODY, {"kafka": {"sasl": ALL}}))
+    half = {**EVERYBODY, "kafka": {"sasl": {**ALL, "passwordSecret": ""}}}
+    assert len(WHERE) == len(lines_with(refusal(half), "no passwordSecret"))
+
+
+@pytest.mark.parametrize("at", [*WHERE, "feed.kafka"])
+@pytest.mark.parametrize(("login", "words"), [
+    ({"user": "a"}, "a user of its own has a password of its own"),
+    ({"passwordSecret": "a"}, "a user of its own has a password of its own"),
+    ({"passwordKey": "a"}, "a user of its own has a password of its own"),
+    ({"user": "a", "passwordSecret": "a"}, "kafka.sasl.mechanism: it would not be used"),
+    ({"certSecret": "a"}, "kafka.tls.enabled: it would not be used"),
+])
+def test_a_login_that_would_not_be_used_is_refused_wherever_it_is_said(at: str, login: Values, words: str) -> None:
+    """Half of one, and one that no broker would be shown; the line names the place."""
+    over: dict[str, Any] = {"kafka": login}
+    if at.startswith("feeds"):
+        feeds = [dict(feed) for feed in EVERYBODY["feeds"]]
+        feeds[int(at[6])] |= over
+        over = {"feeds": feeds}
+    else:
+        for name in reversed(at.split(".")[:-1]):
+            over = {name: over}
+    said = refusal(merged(merged(EVERYBODY, {"kafka": PLAIN}), over))
+    (where,) = lines_with(said, words)
+    assert where.startswith(f"{at}.")
+
+
+@pytest.mark.parametrize("user", ["denyut-feed", "$ConnectionString", "a:b@c", "a,b", "a=b", "a b", "a" * 201])
+def test_a_user_that_the_program_takes_is_one_of_the_chart(user: str) -> None:
+    """And one that it refuses is refused at the render."""
+    said = {"DENYUT_TLS": "on", "DENYUT_SASL": "plain", "DENYUT_PASSWORD_FILE": "a", "DENYUT_USER": user}
+    try:
+        taken = bool(Settings.read(said))
+    except BadSetting:
+        taken = False
+    assert taken == (refusal({"kafka": {"sasl": {**ALL, "user": user}}}) == "")
+
+
+def test_no_secret_is_in_what_is_rendered() -> None:
+    """Not in a variable, an argument or a ConfigMap: the values name secrets, and cannot hold one."""
+    for case in CASES:
+        for thing in things_of(case):
+            assert "Secret" != thing["kind"]
+            assert "secretKeyRef" not in json.dumps(thing)
+    words = {name for _, one in objects(SCHEMA) for name in one.get("properties", {})}
+    assert not words & {"password", "secretValue", "key_pem", "token"}
+
+
+def test_another_user_rolls_its_pods_and_no_others() -> None:
+    """The name stands in the template of the one that it is for."""
+    values = helm.values_of(CASES["users"])
+    other = merged(values, {"pulse": {"kafka": {"user": "another"}}})
+    before, after = helm.render(values), helm.render(other)
+    assert ["pulse.yaml"] == [name for name in before if before[name] != after[name]]
 
 
 def test_every_value_is_described() -> None:
@@ -552,14 +647,17 @@ def strimzi(name: str) -> list[Thing]:
     return helm.loaded((DEPLOY / "kafka" / f"{name}.yaml").read_text())
 
 
-# What each process does with Kafka; streams/agents, streams/feed.py, streams/listen.py and streams/told.py are where.
+# What each process does with Kafka: tests/faults/test_wire.py runs them all with these rights, and no more.
 RIGHTS = {
-    "feed": {("posts", "Read"), ("posts", "Write"), ("posts", "DescribeConfigs"), ("mentions", "Describe"),
-             ("cursors", "Read"), ("cursors", "Write")},
-    "score": {("posts", "Read"), ("mentions", "Write"), ("rejects", "Write"), ("-score", "Read")},
-    "pulse": {("mentions", "Read"), ("posts", "Read"), ("swings", "Write"), ("-pulse", "Read")},
-    "tell": {("swings", "Read")},
-    "keda": {("posts", "Describe"), ("-score", "Describe")},
+    "feed": {"posts": "Read, Write, DescribeConfigs", "mentions": "Describe",
+             "cursors": "Read, Write, DescribeConfigs"},
+    "score": {"posts": "Read, DescribeConfigs", "mentions": "Write, DescribeConfigs",
+              "rejects": "Write, DescribeConfigs", "-score": "Read"},
+    "pulse": {"mentions": "Read, DescribeConfigs", "posts": "Read, DescribeConfigs",
+              "swings": "Read, Write, DescribeConfigs", "blocks": "Read, Write, DescribeConfigs", "-pulse": "Read"},
+    "tell": {"swings": "Read"},
+    "topics": dict.fromkeys((topic.name for topic in TOPICS), "Create, Describe, DescribeConfigs"),
+    "keda": {"posts": "Describe", "-score": "Describe"},
 }
 
 
@@ -589,9 +687,18 @@ def test_a_process_may_do_what_it_does_and_no_more(file: str, kind: str) -> None
     for user in strimzi(file):
         assert {"type": kind} == user["spec"]["authentication"]
         found[user["metadata"]["name"].removeprefix("denyut-")] = {
-            (acl["resource"]["name"].removeprefix(prefixes[acl["resource"]["type"]]), operation)
-            for acl in user["spec"]["authorization"]["acls"] for operation in acl["operations"]}
+            acl["resource"]["name"].removeprefix(prefixes[acl["resource"]["type"]]): ", ".join(acl["operations"])
+            for acl in user["spec"]["authorization"]["acls"]}
     assert RIGHTS == found
+
+
+def test_the_table_of_rights_is_the_files_own() -> None:
+    """One line for each user and thing, in the README of deploy/kafka."""
+    rows = re.findall(r"^\| `denyut-(\w+)` \| (topic|group) `denyut[.]?([\w-]+)` \| ([\w, ]+) \|$",
+                      (DEPLOY / "kafka" / "README.md").read_text(), re.MULTILINE)
+    said = {(user, name, may) for user, _, name, may in rows}
+    assert {(user, name, may) for user, every in RIGHTS.items() for name, may in every.items()} == said
+    assert all((kind == "group") == name.startswith("-") for _, kind, name, _ in rows)
 
 
 def test_groups_are_the_programs() -> None:
@@ -602,18 +709,40 @@ def test_groups_are_the_programs() -> None:
     assert "denyut-pulse" == pulse_app(Settings()).conf.id
 
 
-def test_the_example_with_strimzi_meets_it() -> None:
-    """Its addresses, its users and its labels are those of deploy/kafka."""
+def test_nobody_comes_in_without_a_name_or_in_plain_text() -> None:
+    """Every listener speaks TLS and asks who is there; nobody is above the rights that a user has."""
+    kafka = only(strimzi("kafka"), "Kafka")["spec"]["kafka"]
+    assert {"tls": "tls", "scram": "scram-sha-512"} == {one["name"]: one["authentication"]["type"]
+                                                        for one in kafka["listeners"] if one["tls"]}
+    assert 2 == len(kafka["listeners"])
+    assert {"type": "simple"} == kafka["authorization"]
+
+
+@pytest.mark.parametrize(("example", "listener", "file"), [
+    ("strimzi-tls", "tls", "users-tls"), ("keda", "scram", "users-scram"),
+])
+def test_the_examples_with_strimzi_meet_it(example: str, listener: str, file: str) -> None:
+    """Their addresses, their users and their labels are those of deploy/kafka; everybody logs in as itself."""
     cluster = only(strimzi("kafka"), "Kafka")
     ports = {one["name"]: one["port"] for one in cluster["spec"]["kafka"]["listeners"]}
-    values = helm.values_of(CASES["example strimzi-tls"])
-    assert f"denyut-kafka-bootstrap:{ports['plain']}" == values["kafka"]["brokers"] == DEFAULTS["kafka"]["brokers"]
-    assert f"denyut-kafka-bootstrap:{ports['tls']}" == values["score"]["keda"]["brokers"]
-    assert values["score"]["keda"]["userSecret"] in [one["metadata"]["name"] for one in strimzi("users-tls")]
-    (peer,) = cluster["spec"]["kafka"]["listeners"][0]["networkPolicyPeers"]
-    pods = [thing["spec"]["template"]["metadata"]["labels"] for thing in things_of("example strimzi-tls")
-            if thing["kind"] in ("Deployment", "StatefulSet")]
-    assert all(peer["podSelector"]["matchLabels"].items() <= labels.items() for labels in pods)
+    values = helm.chart().merge_values(dict(helm.values_of(CASES[f"example {example}"])))
+    name = cluster["metadata"]["name"]
+    assert f"{name}-kafka-bootstrap:{ports[listener]}" == values["kafka"]["brokers"]
+    assert f"{name}-kafka-bootstrap.{helm.NAMESPACE}.svc:{ports[listener]}" == values["score"]["keda"]["brokers"]
+    assert f"{name}-cluster-ca-cert" == values["kafka"]["tls"]["caSecret"]
+    users = {one["metadata"]["name"] for one in strimzi(file)}
+    logins = {"score": values["score"], "pulse": values["pulse"], "keda": values["score"]["keda"]}
+    logins |= ({"feed": values["feed"]} if values["feeds"] else {}) | (
+        {"tell": values["tell"]} if values["tell"]["enabled"] else {})
+    said = {of: set(one["kafka"].values()) for of, one in logins.items()}
+    assert {of: {f"{name}-{of}"} for of in logins} == said
+    assert set.union(*said.values()) <= users
+    assert values["networkPolicy"]["kafka"]["podLabels"].get("strimzi.io/cluster", name) == name
+
+
+def test_the_default_address_is_that_of_the_example() -> None:
+    """Who applies deploy/kafka as it is need not name the brokers: they are met by certificates."""
+    assert helm.values_of(CASES["example strimzi-tls"])["kafka"]["brokers"] == DEFAULTS["kafka"]["brokers"]
 
 
 # Whether these tests would notice.
@@ -637,7 +766,29 @@ FAULTS = (
     Fault("_pod.tpl", "enableServiceLinks: false", "enableServiceLinks: true"),
     Fault("_pod.tpl", "enableServiceLinks:", "enableServiceLink:"),
     Fault("_pod.tpl", "emptyDir: {sizeLimit: 64Mi}", "emptyDir: {}"),
-    Fault("_pod.tpl", "defaultMode: 0440", "defaultMode: 0444"),
+    Fault("_pod.tpl", "defaultMode: 0440\n        items", "defaultMode: 0444\n        items"),
+    Fault("_pod.tpl", "defaultMode: 0440\n        sources:\n          {{- . |", "sources:\n          {{- . |"),
+    Fault("_pod.tpl", "mountPath: /etc/denyut/kafka,", "mountPath: /etc/denyut/wire,"),
+    Fault("_pod.tpl", '(include "denyut.kafka.env" . | fromJson)', "(dict)"),
+    Fault("_kafka.tpl", '"DENYUT_PLAINTEXT" "allow"', '"DENYUT_PLAINTEXT" "refuse"'),
+    Fault("_kafka.tpl", "{{- if $kafka.plaintext }}", "{{- if true }}"),
+    Fault("_kafka.tpl", '"DENYUT_TLS" "on"', '"DENYUT_TLS" "off"'),
+    Fault("_kafka.tpl", '"/etc/denyut/kafka/ca.crt"', '"/etc/ssl/ca.crt"'),
+    Fault("_kafka.tpl", "/etc/denyut/kafka/client.key", "/etc/denyut/kafka/client.crt"),
+    Fault("_kafka.tpl", '"DENYUT_SASL" $kafka', '"DENYUT_SASL" "plain" "was" $kafka'),
+    Fault("_kafka.tpl", '"DENYUT_USER" $login.user', '"DENYUT_USER" $kafka.sasl.user'),
+    Fault("_kafka.tpl", '"/etc/denyut/kafka/password"', "$login.passwordSecret"),
+    Fault("_kafka.tpl", "$login.passwordKey | quote", "$kafka.sasl.passwordKey | quote"),
+    Fault("_kafka.tpl", "name: {{ $login.passwordSecret", "name: {{ $kafka.sasl.passwordSecret"),
+    Fault("_kafka.tpl", "{{- with $login.certSecret }}", "{{- with $kafka.tls.certSecret }}"),
+    Fault("_kafka.tpl", "key: {{ $kafka.tls.keyKey", "key: {{ $kafka.tls.certKey"),
+    Fault("_kafka.tpl", "- configMap:", "- secret:"),
+    Fault("_kafka.tpl", '"pulse" (list $v.pulse.kafka)', '"pulse" (list $v.score.kafka)'),
+    Fault("_kafka.tpl", '"tell" (list $v.tell.kafka)', '"tell" list'),
+    Fault("_kafka.tpl", '"topics" (list $v.topics.kafka)', '"topics" list'),
+    Fault("_kafka.tpl", "($own.kafka | default dict) $v.feed.kafka", "$v.feed.kafka ($own.kafka | default dict)"),
+    Fault("_kafka.tpl", "(list $v.score.keda.kafka $v.score.kafka)", "(list $v.score.kafka)"),
+    Fault("_kafka.tpl", "(list $v.score.keda.kafka $v.score.kafka)", "(list $v.score.keda.kafka)"),
     Fault("_pod.tpl", "mountPath: /etc/denyut/brands,", "mountPath: /etc/denyut/brands, subPath: brands.toml,"),
     Fault("_pod.tpl", '"ORT_DISABLE_TELEMETRY" "1"', '"ORT_DISABLE_TELEMETRY" "0"'),
     Fault("_pod.tpl", '"DENYUT_HTTP" "0.0.0.0:9100"', '"DENYUT_HTTP" "127.0.0.1:9100"'),
@@ -660,7 +811,14 @@ FAULTS = (
     Fault("score.yaml", "progressDeadlineSeconds: 600", "progressDeadline: 600"),
     Fault("score.yaml", "pollingInterval: 15", "pollInterval: 15"),
     Fault("score.yaml", "minReplicaCount: {{", "minReplicasCount: {{"),
-    Fault("score.yaml", "name: {{ $it.keda.caSecret | quote }}", "secret: {{ $it.keda.caSecret | quote }}"),
+    Fault("score.yaml", "secretTargetRef:\n    {{- with $wire.tls.caSecret }}\n    - {parameter: ca, name",
+          "secretTargetRef:\n    {{- with $wire.tls.caSecret }}\n    - {parameter: ca, secret"),
+    Fault("score.yaml", "{parameter: key, name", "{parameter: tlsKey, name"),
+    Fault("score.yaml", "{parameter: password, name: {{ $login", "{parameter: username, name: {{ $login"),
+    Fault("score.yaml", "username: {{ $login.user | quote }}", "username: {{ $wire.sasl.user | quote }}"),
+    Fault("score.yaml", '"scram-sha-512" "scram_sha512"', '"scram-sha-512" "scram_sha256"'),
+    Fault("score.yaml", '"component" "keda") | fromJson', '"component" "score") | fromJson'),
+    Fault("score.yaml", "{{- if $proof }}\n      auth", "{{- if $wire.sasl.mechanism }}\n      auth"),
     Fault("score.yaml", "tls: enable", "tls: disable"),
     Fault("score.yaml", "stabilizationWindowSeconds: 600", "stabilizationWindowSeconds: 60"),
     Fault("score.yaml", "{{- if $it.hpa.enabled }}", "{{- if or $it.hpa.enabled $it.keda.enabled }}"),

@@ -20,6 +20,7 @@ from streams.settings import Settings
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy" / "compose"
 COMPOSE = FOLDER / "compose.yaml"
+FAR = FOLDER / "compose.tls.yaml"  # lies over it
 TOOLS = ROOT / "build" / "tools" / "compose"
 YOURS = "./secrets/"  # made by the person who runs it, never in the repository
 DEFAULT = re.compile(r"\$\{\w+:-([^}]*)\}")
@@ -174,6 +175,7 @@ PLANTED = (
     ("${GRAFANA_PASSWORD:?say one in deploy/compose/.env}", "admin", "GF_SECURITY_ADMIN_PASSWORD stands in the file"),
     ("DENYUT_BROKERS: kafka", "DENYUT_BROKER: kafka", "score: DENYUT_BROKER: no such setting"),
     ("DENYUT_HTTP: 0.0.0.0:9100", "DENYUT_HTTP: 9100", "score: DENYUT_HTTP='9100'"),
+    ("  DENYUT_PLAINTEXT: allow", "  #", "score: DENYUT_TLS=off: kafka:19092 is not this machine"),
 )
 
 
@@ -213,7 +215,7 @@ def test_every_command_is_a_verb_of_the_program(stack: Stack) -> None:
 
 def test_what_is_asked_for_in_env_is_in_its_example() -> None:
     """Every variable that the file takes from outside stands in .env.example, and no other."""
-    asked = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+    asked = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text() + FAR.read_text()))
     offered = set(re.findall(r"^#?(\w+)=", (FOLDER / ".env.example").read_text(), re.MULTILINE))
     assert asked == offered
 
@@ -359,9 +361,10 @@ def docker_compose() -> Path:
     return found
 
 
-def config(program: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """What `docker-compose config` makes of the file, with nothing of this machine's .env."""
-    return subprocess.run([program, "--env-file", os.devnull, "--file", COMPOSE, "config", "--format", "json"],
+def config(program: Path, *over: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What `docker-compose config` makes of the file, and what lies over it, with nothing of this machine's .env."""
+    files = [word for path in (COMPOSE, *over) for word in ("--file", path)]
+    return subprocess.run([program, "--env-file", os.devnull, *files, "config", "--format", "json"],
                           env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | variables,
                           capture_output=True, text=True, timeout=60, check=False)
 
@@ -383,4 +386,32 @@ def test_without_a_password_compose_stops_and_says_where(docker_compose: Path) -
     done = config(docker_compose)
     assert done.returncode != 0
     assert "GRAFANA_PASSWORD" in done.stderr
+    assert "deploy/compose/.env" in done.stderr
+
+
+def test_a_kafka_elsewhere_takes_the_place_of_this_one(docker_compose: Path, stack: Stack) -> None:
+    """With compose.tls.yaml no Kafka runs here, and every process of ours reaches the other over TLS, as its user."""
+    said = {"GRAFANA_PASSWORD": "said", "BROKERS": "kafka.example:9094", "KAFKA_USER": "denyut"}
+    done = config(docker_compose, FAR, COMPOSE_PROFILES="live", **said)
+    assert (0, "") == (done.returncode, done.stderr)
+    services = json.loads(done.stdout)["services"]
+    assert set(stack["services"]) - {"kafka"} == set(services)
+    assert "kafka" not in {name for one in services.values() for name in one.get("depends_on", {})}
+    for name in ours(stack):
+        settings = Settings.read(services[name]["environment"])
+        assert ("kafka.example:9094", "on", "refuse", "scram-sha-512", "denyut") == (
+            settings.brokers, settings.tls, settings.plaintext, settings.sasl, settings.user), name
+        files = {f"/run/secrets/{one['source']}" for one in services[name]["secrets"]}
+        assert {settings.tls_ca, settings.password_file} <= files, name
+        assert "outside" in services[name]["networks"], name
+
+
+@pytest.mark.parametrize("missing", ["BROKERS", "KAFKA_USER"])
+def test_without_its_address_or_its_user_compose_stops(docker_compose: Path, missing: str) -> None:
+    """The message names the variable and the file."""
+    said = {"GRAFANA_PASSWORD": "said", "BROKERS": "kafka.example:9094", "KAFKA_USER": "denyut"}
+    del said[missing]
+    done = config(docker_compose, FAR, **said)
+    assert done.returncode != 0
+    assert missing in done.stderr
     assert "deploy/compose/.env" in done.stderr

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError
+from kafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 import streams.feed
 from streams.embedded import EmbeddedBroker
 from streams.feed import MAX_RECORD, Feed, Rules, Ticking
+from streams.heart.errors import BadSetting
 from streams.heart.notice import Notice, PostNotSent, PostSent
 from streams.heart.post import Tick, decode
 from streams.settings import Settings
@@ -183,8 +184,10 @@ class Future:
 class Refusing:
     """Keeps records until it is flushed; a batch with a cursed record fails as a whole. One partition."""
 
-    def __init__(self, cursed: frozenset[bytes | None] = frozenset(), away: bool = False, **_: object) -> None:
-        self.cursed, self.away = cursed, away
+    def __init__(
+        self, cursed: frozenset[bytes | None] = frozenset(), away: bool = False, denial: KafkaError | None = None,
+    ) -> None:
+        self.cursed, self.away, self.denial = cursed, away, denial or InvalidTimestampError()
         self.log: list[tuple[bytes, bytes | None, int]] = []
         self.batches: list[int] = []
         self._waiting: list[tuple[Future, bytes, bytes | None, int]] = []
@@ -205,7 +208,7 @@ class Refusing:
                 self.log.append((key, value, at_ms))
                 future.ended(None)
             else:
-                future.failed(InvalidTimestampError() if value in self.cursed else KafkaError("in bad company"))
+                future.failed(self.denial if value in self.cursed else KafkaError("in bad company"))
 
     def close(self, timeout: float) -> None:
         for future, *_ in self._waiting:
@@ -291,6 +294,19 @@ def test_what_is_not_delivered_at_the_end_is_counted() -> None:
         feed.send(Said(T0, b"key", b"post"))
         feed.close(timeout_s=0)
         assert feed.tally == ({}, {"timeout": 1}, 0)
+
+
+def test_a_feed_that_may_not_write_takes_nothing_more() -> None:
+    """What was handed over is counted as not sent; whoever hands over more, or waits, hears that no delay will help."""
+    producer = Refusing(frozenset({b"denied"}), denial=TopicAuthorizationFailedError())
+    with _refusing(producer) as feed:
+        feed.send(Said(T0, b"1", b"denied"))
+        with pytest.raises(BadSetting, match=r"who does not log in may not write denyut\.posts"):
+            feed.flush()
+        with pytest.raises(BadSetting, match="may not write"):
+            feed.send(Said(T0, b"2", b"another"))
+        assert feed.tally == ({}, {"timeout": 1}, 0)
+    assert not producer.log
 
 
 def test_a_full_feed_makes_its_source_wait() -> None:

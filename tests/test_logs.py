@@ -2,11 +2,16 @@
 
 import io
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from streams.logs import CARRIERS, MOST, Sparse, setup
+from streams.heart.errors import BrokenPromise
+from streams.logs import CARRIERS, MOST, Sparse, end_discreetly, setup
+
+SAID = "what somebody said"
 
 
 class Time:
@@ -72,8 +77,57 @@ def test_clients_never_write_records_out(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sys.stderr", out)
     setup("debug")
     logging.getLogger("kafka.producer.kafka").debug("Sending (value=%r)", b"what somebody said")
+    for name in CARRIERS:
+        logging.getLogger(f"{name}.anything").debug("value=%r", b"what somebody said")
     logging.getLogger("denyut.feed").debug("ours")
     for _ in range(3):
         logging.getLogger("kafka.net").warning("away")
     lines = out.getvalue().splitlines()
     assert [line.split("Z ", 1)[1] for line in lines] == ["DEBUG   denyut.feed: ours", "WARNING kafka.net: away"]
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_what_is_made_of_faust_s_parts_writes_no_records_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes of ours that derive from Faust's log under our modules' names, and "DROPPED MESSAGE" has the record."""
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stderr", out)
+    setup("debug")
+    logging.getLogger("streams.agents.consumer").debug("DROPPED MESSAGE v=%r", b"what somebody said")
+    assert not out.getvalue()
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_another_s_exception_is_logged_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may quote a post; where it came up and of what kind it is stays, and our own words as well."""
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stderr", out)
+    setup("info")
+    try:
+        try:
+            int(SAID)
+        except ValueError as error:
+            raise BrokenPromise("a frame of 3 bytes") from error
+    except BrokenPromise:
+        logging.getLogger("denyut.pulse").exception("it stops")
+    said = out.getvalue()
+    assert SAID not in said
+    assert said.rstrip().endswith("BrokenPromise: a frame of 3 bytes")
+    assert "ValueError" in said
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_what_nobody_caught_is_logged_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the main thread and in any other."""
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stderr", out)
+    monkeypatch.setattr("sys.excepthook", sys.excepthook)
+    monkeypatch.setattr("threading.excepthook", threading.excepthook)
+    setup("info")
+    end_discreetly()
+    thread = threading.Thread(target=int, args=("what somebody said",))
+    thread.start()
+    thread.join()
+    error = ValueError("what somebody said")
+    sys.excepthook(ValueError, error, None)
+    assert "what somebody said" not in out.getvalue()
+    assert out.getvalue().count("ended by what nobody expected: ValueError") == 2

@@ -120,6 +120,7 @@ def everything(page: Page) -> None:
     page.metrics.step_told("opened", 2)
     page.metrics.explanation("explained")
     page.metrics.telling("told")
+    page.metrics.block_written(0, NOW_MS, 0.2)
     page.metrics.feeds()
     told = swing(chance_weeks=78.0, copies=Copies(0.97, 0.9), parts=(Part("mix", "source", "file", -0.1),))
     standing = Standing(down=2, smallest=0.2, swing=told)
@@ -173,6 +174,7 @@ def test_label_values_are_brands_or_words_of_fixed_lists(page: Page) -> None:
     page.metrics.swung([swing(evil), swing("quovira", direction=evil)])
     page.metrics.step_told(evil, 0)
     page.metrics.explanation(evil)
+    page.metrics.block_passed_over(evil)
     page.figures.show({0: shown(reading("quovira"), reading(evil), **{evil: Standing(down=3)})})  # type: ignore[arg-type]
     allowed = {label: {*words, OTHER} for label, words in WORDS.items()}
     allowed |= {"brand": {*BRANDS}, "source": {*SOURCES, OTHER}, "partition": {"0"}}
@@ -208,6 +210,7 @@ def test_figures_are_what_the_reading_says(page: Page) -> None:
     assert page.series("denyut_completeness_ratio") == {("quovira",): 0.75}
     assert page.series("denyut_watermark_timestamp_seconds") == {("quovira",): NOW_MS / 1000 - 2}
     assert page.series("denyut_watermark_delay_seconds") == {("4",): 2.0}
+    assert page.series("denyut_partition_watermark_timestamp_seconds") == {("4",): NOW_MS / 1000 - 2}
 
 
 def test_a_brand_that_is_shown_says_how_the_file_calls_it(page: Page) -> None:
@@ -295,10 +298,55 @@ def test_what_is_told_is_counted_from_nothing(page: Page) -> None:
     page.metrics.explanation("failed")
     assert page.series("denyut_swing_steps_total") == {(step.value,): int(step is Step.OPENED) for step in Step}
     assert page.series("denyut_explanations_total") == {
-        ("dropped",): 0, ("empty",): 0, ("explained",): 0, ("failed",): 1}  # fmt: skip
+        ("dropped",): 0, ("empty",): 0, ("explained",): 0, ("failed",): 1, ("revised",): 0}  # fmt: skip
     assert page.series("denyut_swing_steps_waiting") == {(): 4}
     page.metrics.steps_wait(0)
     assert page.series("denyut_swing_steps_waiting") == {(): 0}
+
+
+def test_what_becomes_of_blocks_is_counted_from_nothing(page: Page) -> None:
+    """Every outcome is there at 0; only a block that was written tells how long it took."""
+    nothing = {(outcome,): 0 for outcome in ("written", "failed", "taken", "torn", "newer", "foreign")}
+    assert page.series("denyut_blocks_total") == nothing
+    page.metrics.block_written(3, NOW_MS, 0.04)
+    page.metrics.block_written(4, NOW_MS, 12.0)
+    page.metrics.block_taken(5, NOW_MS)
+    page.metrics.block_failed()
+    for reason in ("torn", "torn", "newer", "foreign"):
+        page.metrics.block_passed_over(reason)
+    counted = {("written",): 2, ("failed",): 1, ("taken",): 1, ("torn",): 2, ("newer",): 1, ("foreign",): 1}
+    assert page.series("denyut_blocks_total") == counted
+    assert page.series("denyut_block_seconds_sum") == {(): pytest.approx(12.04)}
+    buckets = page.series("denyut_block_seconds_bucket")
+    assert [buckets[(bound,)] for bound in ("0.025", "0.05", "10.0", "15.0", "+Inf")] == [0, 1, 1, 2, 2]
+
+
+def test_the_newest_block_of_a_partition_is_the_last_one_told(page: Page) -> None:
+    """Written or taken, event time in seconds, also where it is older: after a roll-back it is. None before the first,
+    and a block that is given up or passed over is none."""
+    page.metrics.block_failed()
+    page.metrics.block_passed_over("torn")
+    assert page.series("denyut_block_timestamp_seconds") == {}
+    page.metrics.block_taken(3, NOW_MS - 600_500)
+    page.metrics.block_written(11, NOW_MS, 0.1)
+    assert page.series("denyut_block_timestamp_seconds") == {("3",): NOW_MS / 1000 - 600.5, ("11",): NOW_MS / 1000}
+    page.metrics.block_written(3, NOW_MS, 0.1)
+    page.metrics.block_taken(11, NOW_MS - 1_200_000)
+    assert page.series("denyut_block_timestamp_seconds") == {("3",): NOW_MS / 1000, ("11",): NOW_MS / 1000 - 1_200}
+
+
+def test_the_block_of_a_partition_that_moved_away_is_gone_and_comes_back_with_it(page: Page) -> None:
+    """Another worker shows it now; what was counted stays. Who keeps what has no block yet shows none."""
+    for partition in (3, 4):
+        page.metrics.block_written(partition, NOW_MS, 0.1)
+    page.metrics.blocks_keep({4, 5})
+    assert page.series("denyut_block_timestamp_seconds") == {("4",): NOW_MS / 1000}
+    page.metrics.blocks_keep([4])
+    page.metrics.block_taken(3, NOW_MS)
+    assert set(page.series("denyut_block_timestamp_seconds")) == {("3",), ("4",)}
+    page.metrics.blocks_keep(())
+    assert page.series("denyut_block_timestamp_seconds") == {}
+    assert page.series("denyut_blocks_total")[("written",)] == 2
 
 
 def test_a_brand_that_moved_away_is_gone_at_the_next_scrape(page: Page) -> None:
@@ -379,6 +427,7 @@ def test_figures_are_a_replay_until_time_is_known(page: Page) -> None:
     assert page.series("denyut_replaying") == {("quovira",): 1}
     assert not page.series("denyut_watermark_timestamp_seconds")
     assert not page.series("denyut_watermark_delay_seconds")
+    assert not page.series("denyut_partition_watermark_timestamp_seconds")
 
 
 def test_waits_can_be_read_off_to_a_quarter(page: Page) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from streams.heart.errors import BadSetting
+from streams.keeping import TOPICS
 from streams.policy import Policy
 from streams.settings import Settings
-from streams.topics import TOPICS
 
 TOPIC = {key: str(value) for key, value in TOPICS[0].policy.items()}
 GOOD = """

@@ -1,7 +1,7 @@
 """The counting worker between a group and a log: nothing is lost where one way of reading ends and the other begins."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,15 +9,17 @@ from prometheus_client.exposition import generate_latest
 
 from streams.agents import pulse as module
 from streams.agents import ward
-from streams.agents.pulse import Page, Pulse
+from streams.agents.keeper import Keeper
+from streams.agents.pulse import Ears, Page, Pulse
 from streams.agents.ward import Ward
 from streams.clock import Clock
 from streams.heart.errors import BrokenPromise, LostBroker
 from streams.heart.incident import Step, Swing
-from streams.heart.tracker import Times
+from streams.heart.tracker import AGAIN_MS, Times
 from streams.metrics import Figures, Metrics, PulseCollector
 from streams.replay import Chunk
 from streams.serve import Health
+from tests.blocks import Blocks
 from tests.frames import Mentions
 from tests.test_swings_edge import swing
 from tests.test_ward import Telling
@@ -58,6 +60,9 @@ class Log:
     def watermark_ms(self) -> int:
         """How far time has come by what is written."""
         return NOW_MS + 100 * (len(self.frames[0]) - 1) - 2000
+
+    async def bounds(self, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
+        return {partition: (0, len(self.frames[partition])) for partition in partitions}
 
     async def read_back(self, starts: Mapping[int, int], wanted: Callable[[], bool]) -> AsyncIterator[Chunk]:
         self.reads.append(set(starts))
@@ -104,7 +109,9 @@ class Worker:
         page = Page(self.metrics, self.health, self.figures)
         self.cpu = Time()
         self.told: list[tuple[Swing, int]] = []
-        self.pulse = Pulse(Ward(PARTITIONS, Times(), BRANDS), page, self.time, self.cpu, self._tell)
+        self.blocks = Blocks(PARTITIONS)
+        self.keeper = Keeper(self.blocks, PARTITIONS, self.metrics)
+        self.pulse = Pulse(Ward(PARTITIONS, Times(), BRANDS), page, self.keeper, Ears(self._tell), self.time, self.cpu)
         self.acked: list[tuple[int, int]] = []
 
     def _tell(self, steps: Sequence[Swing], since_ms: int) -> None:
@@ -344,7 +351,8 @@ def test_a_brand_that_the_file_does_not_have_makes_the_worker_unready() -> None:
         worker.pulse = Pulse(
             Ward(PARTITIONS, Times(), BRANDS[:-1]),
             Page(Metrics(BRANDS[:-1], ["demo"], Clock()), worker.health, worker.figures),
-            worker.time,
+            worker.keeper,
+            now=worker.time,
         )
         await worker.assign(*range(PARTITIONS))
         log.say(60)
@@ -409,7 +417,7 @@ def test_the_past_s_swings_are_told_again_and_alert_nobody(log: Log, monkeypatch
     async def work() -> None:
         worker = Worker(log)
         await worker.assign(0)
-        hour_ago_ms = log.watermark_ms() - ward.AGAIN_MS
+        hour_ago_ms = log.watermark_ms() - AGAIN_MS
         assert worker.told == [(opened, hour_ago_ms)]
         assert worker.says("denyut_swings_total") == 0
         assert worker.says("denyut_swing_severity") == 2

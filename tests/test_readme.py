@@ -85,7 +85,7 @@ def test_every_command_has_its_help_at_once() -> None:
     assert done.stdout.rstrip().endswith("[]")
     for verb in ("demo", "score", "model show", "model check", "model evaluate", "feed file", "feed public",
                  "feed bluesky", "feed mastodon", "feed hackernews", "feed news", "feed push", "work score",
-                 "work pulse", "tell", "topics", "brands check", "brands try", "settings"):
+                 "work pulse", "tell", "topics", "brands check", "brands try", "settings", "doctor"):
         assert run(f"denyut {verb} --help").returncode == 0
 
 

@@ -16,7 +16,11 @@ import pytest
 import yaml
 
 from streams.cli import main
+from streams.feed import Rules
+from streams.heart.block import BLOCK_MS, KEPT
 from streams.heart.watch import COMPLETE
+from streams.keeping import TOPICS, named, policy_of
+from streams.settings import HOUR_MS, Settings
 from tests.programs import ROOT, SUITES, program
 from tests.promql import metrics_of, series
 from tests.rule_mutants import MUTANTS, RECORDED, Mutant
@@ -193,8 +197,8 @@ def test_what_watches_prometheus_and_alertmanager_can_be_left_out() -> None:
 
 
 def test_every_page_has_an_alert_and_every_alert_a_page() -> None:
-    """A runbook page is called like its alert."""
-    assert ALERTS == sorted(path.stem for path in PAGES.glob("*.md"))
+    """A runbook page is called like its alert; the one other page is told below."""
+    assert [*ALERTS, "recovery"] == sorted(path.stem for path in PAGES.glob("*.md"))
 
 
 def test_rules_name_only_what_is_served() -> None:
@@ -213,19 +217,59 @@ def test_recording_rules_are_named_after_what_they_are() -> None:
     assert [] == [name for name in named if not re.fullmatch(r"(brand|fleet|pipeline):denyut_[a-z_]+:[a-z0-9_]+", name)]
 
 
-@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", sorted(PAGES.glob("Denyut*.md")), ids=lambda path: path.stem)
 def test_a_runbook_page_helps(page: Path) -> None:
-    """It has its five parts, and each query and command in it exists."""
+    """It has its five parts, three checks, and what it says to ask exists."""
     text = page.read_text()
     assert text.startswith(f"# {page.stem}\n")
     assert ["What it means", "What you see", "First three checks", "How to mend it", "When it is false"] == re.findall(
         r"^## (.+)$", text, re.MULTILINE)
+    assert 3 <= len(re.findall(r"^[123]\. ", text, re.MULTILINE))
+    assert [] == not_there(text)
+
+
+def not_there(text: str) -> list[str]:
+    """What a page says to ask or to run, and nobody serves or knows; a page without a query is not one of ours."""
     queries = re.findall(r"```promql\n(.+?)```", text, re.DOTALL)
     assert queries
-    assert [] == [stranger for query in queries for stranger in strangers(query)]
     told = [line for block in re.findall(r"```sh\n(.+?)```", text, re.DOTALL) for line in block.splitlines()]
-    assert [] == [line for line in told if line.startswith("denyut ") and not is_command(line.split()[1:])]
-    assert 3 <= len(re.findall(r"^[123]\. ", text, re.MULTILINE))
+    return [*(stranger for query in queries for line in separate(query) for stranger in strangers(line)),
+            *(line for line in told if line.startswith("denyut ") and not is_command(line.split()[1:]))]
+
+
+def separate(queries: str) -> list[str]:
+    """Queries that stand below one another; a line that is set in goes on with the one before it."""
+    return re.split(r"\n(?=\S)", queries.strip())
+
+
+def test_the_page_of_recoveries_names_only_what_is_there() -> None:
+    """Its queries, commands, alerts, links within it and topics exist, and the numbers that it says are the code's."""
+    text = (PAGES / "recovery.md").read_text()
+    assert [] == not_there(text)
+    assert set() == set(re.findall(r"\bDenyut[A-Z]\w+", text)) - set(ALERTS)
+    headings = {re.sub(r"[^a-z ]", "", one.lower()).replace(" ", "-")
+                for one in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    assert set() == set(re.findall(r"\]\(#([a-z-]+)\)", text)) - headings
+    assert {f"denyut.{topic.name}" for topic in TOPICS} == set(re.findall(r"`(denyut\.[a-z]+)`", text))
+    hours = {(name, key): int(policy_of(named(name))[key]) / HOUR_MS for name, key in (
+        ("posts", "min.compaction.lag.ms"), ("posts", "retention.ms"), ("mentions", "retention.ms"),
+        ("blocks", "retention.ms"))}
+    assert [12, 7 * 24, 26, 14 * 24] == list(hours.values())
+    settings = Settings()
+    assert (HOUR_MS, 10_000, 1) == (settings.grace_ms, settings.session_ms, settings.replication)
+    assert (10_000, 120_000) == (Rules().room, Rules().delivery_ms)
+    assert (600_000, 3) == (BLOCK_MS, KEPT)
+
+
+def test_every_row_of_the_table_of_failures_says_everything() -> None:
+    """What is lost, how long, what is seen, what is done: no cell is empty, and no measured place is named twice."""
+    text = (PAGES / "recovery.md").read_text()
+    table = text.partition("| what happens |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(table) >= 20
+    cells = {row: [cell.strip() for cell in row.strip("|").split("|")] for row in table}
+    assert [] == [row for row, each in cells.items() if 5 != len(each) or not all(each)]
+    names = re.findall(r"<!-- measured: ([a-z-]+) -->", text)
+    assert len(names) == len(set(names))
 
 
 def is_command(words: list[str]) -> bool:

@@ -213,6 +213,26 @@ def test_what_is_read_after_a_change_of_assignment_is_worked_on() -> None:
     assert stage.notices["read"] == 3
 
 
+def test_what_waits_to_become_a_batch_is_handed_back_at_a_revocation() -> None:
+    """Else it would be scored under the next assignment, and counted by two workers' acks."""
+    stage = Stage(["hujan"])
+    stage.scorer._batcher.add(stage.messages, INTAKE.read([]), 0.0)
+    stage.scorer.revoked()
+    assert (stage.group.dropped, len(stage.scorer._batcher), stage.notices["handed back"]) == (stage.messages, 0, 1)
+
+
+def test_what_is_lost_while_it_is_delivered_is_not_acked() -> None:
+    """It is delivered, and whoever has its partition now delivers it again: the place in the log is his to move."""
+    class Revokes(Kafka):
+        async def send(self, topic: str, value: bytes, partition: int | None) -> None:
+            await super().send(topic, value, partition)
+            stage.scorer.revoked()
+
+    stage = Stage(["kopi enak"] * 3, Revokes())
+    stage.run(lambda: len(stage.group.dropped) == 3)
+    assert (stage.group.acked, stage.notices["handed back"]) == ([], 3)
+
+
 def test_nothing_is_taken_while_an_assignment_changes() -> None:
     """What lies in the queue then is either about to be cleared or belongs to the next assignment."""
     stage = Stage(["hujan"] * 20)

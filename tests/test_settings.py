@@ -31,8 +31,10 @@ def test_every_setting_is_explained() -> None:
 
 
 @pytest.mark.parametrize(("name", "said", "seen"), [
-    ("BROKERS", "a:1, b:2", "a:1,b:2"),
+    ("BROKERS", "localhost:1, 127.0.0.2:2", "localhost:1,127.0.0.2:2"),
     ("BROKERS", "[::1]:9092", "[::1]:9092"),
+    ("TLS", "ON", "on"),
+    ("PLAINTEXT", "Allow", "allow"),
     ("SOURCES", "demo, file,demo", ("demo", "file")),
     ("DELAY_MS", "45s", 45_000),
     ("DELAY_MS", "45000", 45_000),
@@ -66,6 +68,12 @@ def test_a_value_is_read_as_meant(name: str, said: str, seen: object) -> None:
     ("INSTANCE", "a/b", "letters"),
     ("LOG_LEVEL", "warn", "did you mean warning"),
     ("CLOCK", "noon", "PUBLIC_MS@WALL_MSxSPEED"),
+    ("TLS", "yes", "one of off, on"),
+    ("PLAINTEXT", "yes", "one of refuse, allow"),
+    ("SASL", "scram", "one of nothing, plain, scram-sha-256, scram-sha-512"),
+    ("SASL", "oauthbearer", "one of nothing, plain"),
+    ("USER", "a user", "a name without white space"),
+    ("USER", "a=b,c", "a name without white space"),
 ])
 def test_a_wrong_value_is_named_with_what_was_expected(name: str, said: str, expected: str) -> None:
     """The message says the variable, what was seen and what would do."""
@@ -95,6 +103,53 @@ def test_the_delay_is_inside_the_grace() -> None:
     """Settings that contradict each other are refused together."""
     with pytest.raises(BadSetting, match="DENYUT_DELAY_MS=2h: expected less than DENYUT_GRACE_MS"):
         Settings.read({"DENYUT_DELAY_MS": "2h"})
+
+
+@pytest.mark.parametrize("brokers", [
+    "kafka:9092", "localhost:9092,10.0.0.1:9092", "127.0.0.1.example:9092", "127.1:9092", "[::ffff:127.0.0.1]:9092",
+    "[fe80::1]:9092", "0.0.0.0:9092",
+])
+def test_plain_text_stays_on_this_machine(brokers: str) -> None:
+    """Every address must be of this machine beyond doubt, unless TLS is on or somebody says that plain text will do."""
+    with pytest.raises(BadSetting, match=r"DENYUT_TLS=off: \S+ is not this machine.*DENYUT_PLAINTEXT=allow"):
+        Settings.read({"DENYUT_BROKERS": brokers})
+    for said in ({"DENYUT_PLAINTEXT": "allow"}, {"DENYUT_TLS": "on"}):
+        assert Settings.read({"DENYUT_BROKERS": brokers, **said}).brokers == brokers
+
+
+TLS = {"DENYUT_TLS": "on"}
+LOGIN = {**TLS, "DENYUT_SASL": "plain", "DENYUT_USER": "anna", "DENYUT_PASSWORD_FILE": "/run/password"}
+
+
+@pytest.mark.parametrize(("said", "words"), [
+    ({"DENYUT_TLS_CA": "a"}, "DENYUT_TLS_CA is set, and DENYUT_TLS=off"),
+    ({"DENYUT_TLS_CERT": "a", "DENYUT_TLS_KEY": "b"}, "DENYUT_TLS_CERT is set, and DENYUT_TLS=off"),
+    ({**TLS, "DENYUT_TLS_CERT": "a"}, "DENYUT_TLS_CERT is set, and DENYUT_TLS_KEY is empty"),
+    ({**TLS, "DENYUT_TLS_KEY": "a"}, "DENYUT_TLS_KEY is set, and DENYUT_TLS_CERT is empty"),
+    ({**LOGIN, "DENYUT_TLS": "off"}, "DENYUT_SASL=plain: a login is sent over TLS only"),
+    ({**LOGIN, "DENYUT_TLS": "off", "DENYUT_PLAINTEXT": "allow"}, "DENYUT_SASL=plain: a login is sent over TLS only"),
+    ({**LOGIN, "DENYUT_USER": ""}, "DENYUT_USER is empty, and DENYUT_SASL=plain needs it"),
+    ({**LOGIN, "DENYUT_PASSWORD_FILE": ""}, "DENYUT_PASSWORD_FILE is empty, and DENYUT_SASL=plain needs it"),
+    ({**LOGIN, "DENYUT_SASL": ""}, "DENYUT_USER is set, and DENYUT_SASL is empty"),
+    ({"DENYUT_PASSWORD_FILE": "/run/password"}, "DENYUT_PASSWORD_FILE is set, and DENYUT_SASL is empty"),
+])
+def test_half_a_wire_is_refused(said: dict[str, str], words: str) -> None:
+    """What is set and would not be used, or needs something that is not set; the key is named."""
+    with pytest.raises(BadSetting, match=words):
+        Settings.read(said)
+    assert Settings.read(LOGIN).sasl == "plain"
+
+
+def test_a_password_belongs_into_a_file(tmp_path: Path) -> None:
+    """There is no variable for it, and a file's name is shown only where there is such a file."""
+    with pytest.raises(BadSetting, match=r"DENYUT_PASSWORD: no such setting \(did you mean DENYUT_PASSWORD_FILE\?\)"):
+        Settings.read({"DENYUT_PASSWORD": "hush"})
+    path = tmp_path / "password"
+    path.write_text("hush")
+    for said, shown in ((str(path), str(path)), ("hush", "***"), ("", "")):
+        rows = {row.name: row.value for row in Settings(password_file=said).rows()}
+        assert rows["DENYUT_PASSWORD_FILE"] == shown
+        assert "hush" not in rows.values()
 
 
 def test_no_password_is_shown() -> None:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
 
 from streams.agents import swings as module
-from streams.agents.swings import Explainer, Herald, Place, Take, read_post
+from streams.agents.quotes import Quotes
+from streams.agents.swings import Explainer, Herald, Place, Take, read_post, read_step
 from streams.heart.errors import BrokenPromise, LostBroker
 from streams.heart.explain import Evidence, Voice
-from streams.heart.incident import Step, Swing, decode, key
+from streams.heart.frame import FLOOR, GONE
+from streams.heart.incident import Step, Swing, Term, decode, key
+from streams.heart.incident import encode as encode_step
 from streams.heart.post import Post, encode, from_ms, id64, post_key
 
 NOW_MS = 1_795_586_400_000
@@ -189,6 +193,18 @@ def test_a_step_of_a_brand_that_went_elsewhere_is_left_to_its_owner() -> None:
     assert not kafka.log
 
 
+def test_it_is_known_when_the_steps_up_to_a_moment_are_told() -> None:
+    """Delivered, or another's to tell; those that come later are not waited for."""
+    herald = Herald(Kafka(), "t.swings", Tally(), _at_once)
+    none = herald.so_far()
+    herald.tell([swing()])
+    one = herald.so_far()
+    herald.tell([swing("other")])
+    assert (none(), one()) == (True, False)
+    ran(herald.work(lambda brand: brand != "other"), until=herald.so_far())
+    assert one()
+
+
 def test_a_step_that_kafka_will_never_take_stops_the_worker() -> None:
     """A promise of our own is broken: a step is small."""
     with pytest.raises(BrokenPromise):
@@ -324,6 +340,107 @@ def test_no_text_is_in_what_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "quovira" in caplog.text
     assert "ValueError" in caplog.text
     assert "kettle" not in caplog.text
+
+
+class Quoting(Heard):
+    """Explains by quoting the first three posts, and by a term that all of them use."""
+
+    def __call__(self, swing: Swing, evidence: Evidence, text_of: TextOf) -> Swing:
+        step = super().__call__(swing, evidence, text_of)
+        keys = [said[0] for voice in evidence.now if (said := text_of(voice))]
+        return msgspec.structs.replace(step, exemplars=tuple(keys[:3]), terms=(Term("kettle", 5.0, len(keys)),))
+
+
+class Revision:
+    """An explainer at work, and what it tells."""
+
+    def __init__(self, posts: int = 8) -> None:
+        self.log, self.tally, self.quotes, self.explain = Log(), Tally(), Quotes(), Quoting()
+        self.quotes.caught_up()
+        self.voices = [self.log.say(n) for n in range(posts)]
+        self.counting = Counting(self.voices)
+        self.told: list[Swing] = []
+        self.explainer = Explainer(self.explain, self.log, SOURCES, self.tally, self.quotes, _at_once)
+
+    def tell(self, steps: Iterable[Swing]) -> None:
+        self.told += steps
+
+    def explained(self) -> Swing:
+        """The swing is opened and explained."""
+        self.explainer.ask([swing()], 0)
+        ran(self.explainer.work(self.counting.evidence, self.tell), until=lambda: bool(self.told))
+        return self.told[0]
+
+    def takes_back(self, *numbers: int) -> None:
+        """These posts are removed."""
+        self.explainer.heard(np.array([(self.voices[n].post, GONE, NOW_MS) for n in numbers], FLOOR))
+
+    def revised(self) -> Swing | None:
+        """What is told again, if anything is."""
+        before, looks = len(self.told), iter(range(200))
+        ran(self.explainer.revise(self.counting.is_mine, self.tell),
+            until=lambda: len(self.told) > before or next(looks) > 100)  # fmt: skip
+        return self.told[-1] if len(self.told) > before else None
+
+
+def test_a_swing_is_explained_again_without_what_was_removed() -> None:
+    """Under the same key, from the posts that are left; and only once."""
+    edge = Revision()
+    first = edge.explained()
+    assert edge.revised() is None
+    edge.takes_back(1)
+    again = edge.revised()
+    assert again is not None
+    assert key(again) == key(first)
+    assert again.exemplars == tuple(post_key("demo", str(n), b"tests") for n in (0, 2, 3))
+    assert edge.explain[-1][0] == swing()
+    assert edge.voices[1].post not in edge.explain[-1][2]
+    assert edge.revised() is None
+    assert edge.tally.outcomes == ["explained", "revised"]
+
+
+def test_a_swing_whose_posts_are_all_removed_keeps_no_word_of_theirs() -> None:
+    """The step stands, without terms and exemplars."""
+    edge = Revision()
+    edge.explained()
+    edge.takes_back(*range(8))
+    again = edge.revised()
+    assert again is not None
+    assert (again.terms, again.exemplars, again.state) == ((), (), Step.EXPLAINED)
+
+
+def test_another_s_swing_is_revised_by_its_owner() -> None:
+    """Floors are heard by all; what is due is told by whoever counts the brand, also if that changes afterwards."""
+    edge = Revision()
+    edge.explained()
+    edge.counting.mine = False
+    edge.takes_back(0)
+    assert edge.revised() is None
+    edge.counting.mine = True
+    assert edge.revised() is not None
+
+
+def test_a_revision_waits_for_a_broker_and_for_nothing_else() -> None:
+    """While Kafka is away it stays due; what fails for another reason is told without any words of posts."""
+    edge = Revision()
+    edge.explained()
+    edge.takes_back(0)
+    edge.log.fails = [LostBroker("away")]
+    again = edge.revised()
+    assert again is not None
+    assert len(again.exemplars) == 3
+    edge.takes_back(1)
+    edge.log.fails = [RuntimeError(TEXT)]
+    again = edge.revised()
+    assert again is not None
+    assert (again.terms, again.exemplars) == ((), ())
+
+
+def test_only_steps_are_read_as_steps() -> None:
+    """A removal, or what a later release may write, is passed by."""
+    step = swing(step=1, state=Step.EXPLAINED)
+    assert read_step(encode_step(step)) == step
+    assert [read_step(value) for value in (None, b"", b"{", b'{"id": 7}')] == [None] * 4
 
 
 class Broker:

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from streams.agents import ward as module
-from streams.agents.ward import AGAIN_MS, Ward
+from streams.agents.ward import Ward
 from streams.heart.errors import BrokenPromise
 from streams.heart.explain import Evidence
 from streams.heart.incident import Standing, Step, Swing
 from streams.heart.settled import Settled
-from streams.heart.tracker import Times, Tracker
+from streams.heart.tracker import AGAIN_MS, Times, Tracker
 from streams.metrics import Shown
 from tests.frames import Mentions
 from tests.test_swings_edge import swing
@@ -132,7 +132,9 @@ class Telling(Tracker):
     def settle(self) -> Settled:
         steps, self.steps = self.steps, ()
         self.opened = {**self.opened_now(), **{step.brand: step for step in steps}}
-        return replace(super().settle(), swings=steps)
+        settled = super().settle()
+        self._remember(steps)
+        return replace(settled, swings=steps)
 
     def opened_now(self) -> dict[str, Swing]:
         return getattr(self, "opened", {})
@@ -178,26 +180,26 @@ def test_what_may_not_have_been_delivered_is_told_again(ward: Ward, telling: Tel
     old_ms, recent_ms = NOW_MS - AGAIN_MS - 3_000, NOW_MS - AGAIN_MS
     still, over, lately = mentions.of(1)
     telling.tell(swing(still, at_ms=old_ms), swing(over, at_ms=old_ms), swing(lately, at_ms=old_ms))
-    ward.look_back(telling)
+    telling.settle()
     telling.tell(swing(over, 2, Step.CLOSED, at_ms=old_ms))
-    ward.look_back(telling)
+    telling.settle()
     telling.tell(swing(lately, 2, Step.CLOSED, at_ms=recent_ms))
-    assert ids(ward.adopt(telling)) == [(still, 0), (lately, 2)]
+    assert ids(ward.adopt(telling).swings) == [(still, 0), (lately, 2)]
     assert not ward.settle()
 
 
 def test_a_log_that_was_half_read_tells_nothing(ward: Ward, telling: Telling, mentions: Mentions) -> None:
     """It is read anew, from its beginning, and its steps are made anew."""
     telling.tell(swing(mentions.of(1)[0], at_ms=NOW_MS))
-    ward.look_back(telling)
-    assert ward.adopt(ward.new(1)) == ()
+    telling.settle()
+    assert ward.adopt(ward.new(1)).swings == ()
 
 
 def test_two_partitions_never_tell_of_one_brand(ward: Ward, telling: Telling, mentions: Mentions) -> None:
     """A frame that came to the wrong partition swings nothing."""
     elsewhere = swing(mentions.of(2)[0], at_ms=NOW_MS)
     telling.tell(elsewhere)
-    assert ward.adopt(telling) == ()
+    assert ward.adopt(telling).swings == ()
     telling.tell(elsewhere)
     ward.apply({1: [mentions.frames(1, NOW_MS)[1]]})
     assert [one.swings for one in ward.settle()] == [()]

@@ -3,9 +3,9 @@
     probe ──▶ topics and their partitions ──▶ an app ──conduct──▶ the app and the jobs beside it ──▶ an exit code
 
 From Faust we take membership, reading, flow control and commits. We leave its tables, its web server, its exactly-once
-mode and its command line alone, and add what it lacks: a deadline for stopping, a guard against false gaps, a watchdog
-for agents that end in silence, and a reading loop that makes no task for a message. `tests/test_faust_facts.py` pins
-the behaviour that this relies on.
+mode and its command line alone, and add what it lacks: a deadline for stopping, a watchdog for what ends or hangs in
+silence, and a consumer of our own (`streams/agents/consumer.py`). `tests/test_faust_facts.py` pins the behaviour that
+this relies on.
 Knows nothing of posts, frames, models or figures.
 """
 
@@ -18,22 +18,26 @@ import signal
 import sys
 import threading
 import time
-import types
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from streams.heart.errors import BadSetting, BrokenPromise, LostBroker
+from streams.agents.consumer import Membership, fit_consumer
+from streams.agents.patient import fit_patience
+from streams.heart.errors import BadSetting, BrokenPromise, DenyutError
 from streams.settings import Settings
+from streams.wire import Wire
 
-FAUST = "0.15.3"  # the release whose reading loop ours replaces; with any other, its own is used
 SCORE_QUEUE = 16_384  # a full queue is looked at again after a second: it must hold more than a second's records
 PULSE_QUEUE = 4096  # of frames
-SAY_S = 10.0  # while we wait for something, a line this often
+# aiokafka leaves a group in which nothing was read for so long, and joins it again when something is read, which takes
+# an assignment: never. A worker that cannot deliver reads nothing. Whether it lives, heartbeats and /livez say.
+NEVER_S = 365 * 86_400.0
 TOO_LATE = 70  # the exit code of a stop that took too long
-SETTLED_S = 5.0  # after an assignment; a gap read later than this is no leftover of it
 WATCH_S = 1.0
 DEAD_S = 5.0  # an agent without a living task for so long does not come back
+HANGS = 60  # times that the consumer's thread was asked, WATCH_S apart, and did not answer
 YOUNG = (10_000, 50, 50)  # objects, then rounds, before Python looks for garbage among the young, older and oldest
 GIVE_WAY_S = 0.001
 log = logging.getLogger("denyut.app")
@@ -48,13 +52,13 @@ def score_app(settings: Settings) -> Any:
         "broker_session_timeout": settings.session_ms / 1000,
         "broker_heartbeat_interval": max(settings.session_ms / 10_000, 0.3),
         "broker_request_timeout": max(30.0, settings.session_ms / 1000),
+        "broker_max_poll_interval": NEVER_S,
         "stream_wait_empty": True,  # what is in the model may be finished and delivered before we hand over
         "stream_buffer_maxsize": SCORE_QUEUE,
         "producer_linger": 0.005,
         "producer_max_request_size": 4_000_000,  # as denyut.mentions takes
     })
-    _fit_consumer(app, promised=frozenset())
-    return app
+    return _fitted(app, promised=frozenset())
 
 
 def pulse_app(settings: Settings) -> Any:
@@ -64,13 +68,13 @@ def pulse_app(settings: Settings) -> Any:
         "broker_heartbeat_interval": max(min(settings.session_ms / 10_000, 3.0), 0.3),
         "broker_request_timeout": max(40.0, settings.session_ms / 1000),
         "consumer_group_instance_id": settings.instance or None,
+        "broker_max_poll_interval": NEVER_S,
         "stream_wait_empty": False,  # what is not applied comes again, and again is free
         "stream_buffer_maxsize": PULSE_QUEUE,
         "producer_linger": 0.0,
         "producer_max_request_size": 4_000_000,
     })
-    _fit_consumer(app, promised=frozenset({settings.topic("mentions")}))
-    return app
+    return _fitted(app, promised=frozenset({settings.topic("mentions")}))
 
 
 def _app(settings: Settings, worker: str, rules: Mapping[str, Any]) -> Any:
@@ -78,7 +82,7 @@ def _app(settings: Settings, worker: str, rules: Mapping[str, Any]) -> Any:
 
     app = faust.App(
         f"{settings.prefix}-{worker}",
-        broker=[f"kafka://{one.strip()}" for one in settings.brokers.split(",")],
+        **Wire.of(settings).for_faust(),
         autodiscover=False,
         web_enabled=False,
         processing_guarantee="at_least_once",  # identity makes figures exact, not delivery
@@ -98,125 +102,17 @@ def _app(settings: Settings, worker: str, rules: Mapping[str, Any]) -> Any:
     )
     app._create_directories = lambda: None  # they are for tables; a container's disk may be read-only
     app.finalize()
+    return app
+
+
+def _fitted(app: Any, promised: frozenset[str]) -> Any:
+    fit_consumer(app, promised=promised)
+    fit_patience(app)
     app.producer.buffer.max_messages = 10_000  # 100, the default, stalls reading
     return app
 
 
-# The consumer: a guard, and a faster reading loop.
-
-
-def _fit_consumer(app: Any, promised: frozenset[str]) -> None:
-    """Gives the app our consumer. `promised`: topics of which no record is ever missing (they are not compacted)."""
-    import faust
-    from faust.transport.drivers.aiokafka import Consumer
-
-    class Ours(Consumer):  # type: ignore[misc]
-        async def seek_to_committed(self) -> Any:
-            places = await super().seek_to_committed()
-            await _go_back_to_the_beginning(self, places)
-            return places
-
-        denyut_gaps = 0  # holes read within SETTLED_S of an assignment, in topics where compaction makes holes
-
-        async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-            if tp.topic in promised:
-                error = BrokenPromise(f"{tp.topic} {tp.partition}: skipped records {offset_from} to {offset_to - 1}")
-                log.critical("%s", error)
-                raise error  # ends the reading loop, and with it the worker; at the next start they are read
-            if time.monotonic() - getattr(self.app, "denyut_assigned_s", 0.0) < SETTLED_S:
-                self.denyut_gaps += 1
-                log.info("%s %d: %d records are missing just after an assignment (compacted away)",
-                         tp.topic, tp.partition, offset_to - offset_from)
-            await super()._add_gap(tp, offset_from, offset_to)
-
-    class Fast(Ours):
-        async def _drain_messages(self, fetcher: Any) -> None:
-            await _drain(self, fetcher)
-
-    async def assigned(sender: Any, *_: Any, **__: Any) -> None:
-        sender.denyut_assigned_s = time.monotonic()
-
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    if faust.__version__ == FAUST:
-        app.transport.Consumer = Fast
-    else:
-        log.warning("faust %s is not %s: its own, slower reading loop is used", faust.__version__, FAUST)
-        app.transport.Consumer = Ours
-
-
-async def _go_back_to_the_beginning(consumer: Any, places: Mapping[Any, int | None]) -> None:
-    """aiokafka goes back to a committed place only if it is above 0. What was read while an assignment changed is
-    dropped, and at the beginning of a topic would never be read again. `places`: what is committed, None: nothing yet.
-    """
-    for tp, offset in places.items():
-        if offset == 0:
-            await consumer._seek(tp, 0)
-    if unknown := [tp for tp, offset in places.items() if offset is None]:
-        thread = consumer._thread
-        await thread.call_thread(thread._ensure_consumer().seek_to_beginning, *unknown)
-
-
-async def _drain(consumer: Any, fetcher: Any) -> None:
-    """Faust's own `Consumer._drain_messages`, but for one thing: no tasks for a message that need not wait."""
-    try:
-        while not (consumer._stopped.is_set() or fetcher._stopped.is_set()):
-            records = consumer.getmany(timeout=1.0)
-            await consumer.sleep(0)
-            if not consumer.should_stop:
-                await _deliver(consumer, records)
-    except (*consumer.consumer_stopped_errors, asyncio.CancelledError):
-        if not consumer.app.should_stop:
-            raise
-
-
-async def _deliver(consumer: Any, records: AsyncIterator[tuple[Any, Any]]) -> None:
-    read, callback, acks = consumer._read_offset, consumer.callback, consumer.app.topics.acks_enabled_for
-    since_pause = 0
-    async for tp, message in records:
-        since_pause += 1
-        if since_pause > 100:
-            await asyncio.sleep(0)
-            since_pause = 0
-        offset, before = message.offset, read[tp]
-        if before is not None and offset < before:
-            continue
-        if before and offset - before > 1 and acks(message.topic):
-            await consumer._add_gap(tp, before + 1, offset)
-        if consumer._commit_every is not None and consumer._n_acked >= consumer._commit_every:
-            consumer._n_acked = 0
-            await consumer.commit()
-        rest = begun(callback(message))
-        if rest is not None:
-            await consumer.wait_first(rest, consumer.suspend_flow.wait())
-        read[tp] = offset
-
-
-def begun(coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any] | None:
-    """Runs a coroutine as far as it goes without waiting. None: it has ended; else what is left of it."""
-    try:
-        waits_for = coroutine.send(None)
-    except StopIteration:
-        return None
-    return _rest(coroutine, waits_for)
-
-
-async def _rest(coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Any:
-    return await _go_on(coroutine, waits_for)
-
-
-@types.coroutine
-def _go_on(coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
-    while True:
-        error: BaseException | None = None
-        got = None
-        try:
-            got = yield waits_for
-        except BaseException as raised:
-            error = raised
-        try:
-            waits_for = coroutine.send(got) if error is None else coroutine.throw(error)
-        except StopIteration as end:
-            return end.value
+# The group.
 
 
 class FaustGroup:
@@ -260,56 +156,6 @@ def release() -> str:
         return "checkout"
 
 
-async def wait_for_topics(brokers: str, topics: Sequence[str]) -> int:
-    """Waits until the broker answers and has all `topics`; says what is missing every 10 s. Returns their partitions.
-
-    Raises `BadSetting` when the topics do not all have the same number of partitions.
-    """
-    said_s = 0.0
-    while True:
-        missing = ""
-        try:
-            counts = await _partitions(brokers, topics)
-            absent = [topic for topic, count in counts.items() if not count]
-            if not absent:
-                return _same(counts)
-            missing = f"{', '.join(absent)} not there yet: `denyut topics --create` makes the topics"
-        except LostBroker as error:
-            missing = str(error)
-        if time.monotonic() - said_s >= SAY_S:
-            said_s = time.monotonic()
-            log.warning("%s; trying again", missing)
-        await asyncio.sleep(1.0)
-
-
-async def _partitions(brokers: str, topics: Sequence[str]) -> dict[str, int]:
-    from aiokafka.client import AIOKafkaClient
-    from aiokafka.errors import KafkaError
-
-    client = AIOKafkaClient(bootstrap_servers=brokers, request_timeout_ms=5000)
-    try:
-        await asyncio.wait_for(client.bootstrap(), 10.0)
-        # All topics, not these: asking for a topic by name may make the broker create it.
-        cluster = await asyncio.wait_for(client.fetch_all_metadata(), 10.0)
-        return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise LostBroker(f"no Kafka broker answers at {brokers} ({type(error).__name__})") from None
-    finally:
-        await client.close()
-
-
-def _same(counts: Mapping[str, int]) -> int:
-    """The number of partitions that all topics have.
-
-    >>> _same({"a": 12, "b": 12})
-    12
-    """
-    if len(set(counts.values())) > 1:
-        found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
-        raise BadSetting(f"{found} partitions: they need the same number; make new topics under another DENYUT_PREFIX")
-    return next(iter(counts.values()))
-
-
 # From the start to the end.
 
 
@@ -320,10 +166,20 @@ class Life:
         self.stop_ms = stop_ms
         self._loop = asyncio.get_running_loop()
         self.broken: asyncio.Future[None] = self._loop.create_future()
+        self._why: BaseException | None = None
 
     def fail(self, error: BaseException) -> None:
         """Going on would be wrong: ends the worker with exit code 1. The first call counts."""
         self._loop.call_soon_threadsafe(self._fail, error)
+
+    def say_why(self, error: BaseException) -> None:
+        """Logs what ends the worker. Said once, and before anything is stopped: the stop may be cut off."""
+        if self._why is not error:
+            self._why = error
+            # What an error of somebody else's says may quote a post.
+            words = str(error) if isinstance(error, DenyutError) else ""
+            log.critical("this worker stops: %s", words or type(error).__name__,
+                         exc_info=not isinstance(error, BrokenPromise | BadSetting))
 
     def _fail(self, error: BaseException) -> None:
         if not self.broken.done():
@@ -354,9 +210,31 @@ def run_worker(stop_ms: int, work: Callable[[Life], Coroutine[Any, Any, None]]) 
 
 async def _run(stop_ms: int, work: Callable[[Life], Coroutine[Any, Any, None]]) -> int:
     life, told = Life(stop_ms), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    main, stop = asyncio.create_task(work(life)), asyncio.create_task(told.wait())
+    before = _hear(stop_ms, told)
+    try:
+        return await _until_told(life, work(life), told)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _hear(stop_ms: int, told: asyncio.Event) -> dict[int, Any]:
+    """Sets `told` at SIGTERM or SIGINT, and the deadline at the first of them. Returns the handlers there were."""
+    loop = asyncio.get_running_loop()
+    heard: list[int] = []
+
+    # Not the loop's own way: it would wait for its turn in a loop that hangs.
+    def hear(number: int, _: Any) -> None:
+        if not heard:
+            _deadline(stop_ms / 1000, TOO_LATE)
+        heard.append(number)
+        loop.call_soon_threadsafe(told.set)
+
+    return {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+async def _until_told(life: Life, work: Coroutine[Any, Any, None], told: asyncio.Event) -> int:
+    main, stop = asyncio.create_task(work), asyncio.create_task(told.wait())
     await asyncio.wait({main, stop}, return_when=asyncio.FIRST_COMPLETED)
     was_told = told.is_set() and not main.done()
     if was_told:
@@ -370,7 +248,7 @@ async def _run(stop_ms: int, work: Callable[[Life], Coroutine[Any, Any, None]]) 
     except BadSetting:
         raise
     except Exception as error:
-        log.critical("this worker stops: %s", error, exc_info=not isinstance(error, BrokenPromise))
+        life.say_why(error)
         return 1
     return 0
 
@@ -381,20 +259,21 @@ async def conduct(app: Any, life: Life, jobs: Sequence[Coroutine[Any, Any, None]
     Then the app stops first, while the jobs finish what it still waits for.
     """
     running: list[asyncio.Future[None]] = [asyncio.ensure_future(job) for job in (_started(app), watch(app), *jobs)]
-    code = 1
     try:
         done, _ = await asyncio.wait([*running, life.broken], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
         raise BrokenPromise("a part of this worker ended by itself")
     except asyncio.CancelledError:
-        code = TOO_LATE
-        raise
-    except BaseException:
-        app.conf.stream_wait_empty = False  # whoever it would wait for may be the one that failed
+        raise  # whoever told us so has set the deadline
+    except BaseException as error:
+        life.say_why(error)
+        _deadline(life.stop_ms / 1000, 2 if isinstance(error, BadSetting) else 1)
+        with warnings.catch_warnings():  # that we set it late, which is the point
+            warnings.simplefilter("ignore")
+            app.conf.stream_wait_empty = False  # whoever it would wait for may be the one that failed
         raise
     finally:
-        _deadline(life.stop_ms / 1000, code)
         with contextlib.suppress(Exception):  # Faust has said so in its own words; the way out is the same
             await app.stop()
         for task in running:
@@ -409,10 +288,15 @@ async def _started(app: Any) -> None:
 
 
 async def watch(app: Any) -> None:
-    """Raises `BrokenPromise` when an agent has had no living task for 5 s: Faust would go on, and read nothing."""
+    """Raises `BrokenPromise` when Faust would go on and read nothing: an agent has had no living task for 5 s, the
+    consumer's thread is dead or hangs, or nobody speaks to the group any more.
+    """
     seen: dict[str, float] = {}
+    membership = Membership(HANGS, getattr(app.conf, "consumer_group_instance_id", None) or "")
     while True:
         await asyncio.sleep(WATCH_S)
+        if not app.should_stop and (trouble := membership.trouble(app)):
+            raise BrokenPromise(trouble)
         now_s = time.monotonic()
         for name, agent in app.agents.items():
             tasks = [actor.actor_task for actor in agent._actors if actor.actor_task is not None]
@@ -425,10 +309,15 @@ async def watch(app: Any) -> None:
 def _deadline(seconds: float, code: int) -> None:
     """Ends the process in so many seconds, whatever still runs."""
 
-    def end() -> None:
-        time.sleep(seconds)
+    def say() -> None:
         log.error("the stop took more than %.0f s and is cut off; what was not committed comes again", seconds)
         logging.shutdown()
+
+    def end() -> None:
+        time.sleep(seconds)
+        saying = threading.Thread(target=say, daemon=True)
+        saying.start()
+        saying.join(1.0)  # whoever hangs may hang in writing a line, and hold the lock
         os._exit(code)
 
     threading.Thread(target=end, name="deadline", daemon=True).start()

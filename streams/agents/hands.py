@@ -1,7 +1,7 @@
 """Hands: frames on their way from the group's reading to the trackers, by partition.
 
 A partition is open from the offset up to which its log has been read. From there every frame comes in turn: one that
-comes again is free (the state is a set), one that is missing is a broken promise, for it would never be counted.
+comes again has been taken, one that is missing is a broken promise, for it would never be counted.
 Knows nothing of Faust, threads or what a frame says.
 """
 
@@ -72,7 +72,8 @@ class Hands:
             self._bytes = sum(len(held.frame) for held in self._held)
 
     def take(self, partition: int, offset: int, frame: bytes, event: Ackable, now_s: float) -> None:
-        """Takes a frame. One of a partition that is not open is left alone: it is read back when it opens.
+        """Takes a frame. One of a partition that is not open is left alone: it is read back when it opens. One that was
+        taken before is acked and let go.
 
         Raises `BrokenPromise` when frames are missing between the last one and this one.
         """
@@ -84,6 +85,9 @@ class Hands:
                 f"partition {partition}: frames {expected} to {offset - 1} were never read; "
                 f"they are read back at the next start"
             )
+        if offset < expected:
+            event.ack()
+            return
         self._next[partition] = offset + 1
         self._held.append(Held(partition, frame, event, now_s))
         self._bytes += len(frame)

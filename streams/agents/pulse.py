@@ -2,7 +2,8 @@
 
     the group's reading ──▶ hands ──every 250 ms──▶ ward (trackers, on a thread of their own) ──▶ figures ──▶ /metrics
                                                                             └─▶ steps of swings ──▶ herald
-    an assignment ──catch_up──▶ the log, read back from its beginning ──▶ new trackers, before the group reads on
+                                                                            └─▶ blocks ──▶ keeper ──▶ denyut.blocks
+    an assignment ──catch_up──▶ the newest block, then the log from there ──▶ new trackers, before the group reads on
 
 No frame is lost between the two ways of reading: a partition is read back up to an offset, that offset is committed as
 the group's position while nothing is being read, and only then does Faust seek and go on, from exactly there. Were it
@@ -20,25 +21,32 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from streams.agents.app import Life, calm, conduct, pulse_app, run_worker, wait_for_topics
+from streams.agents.app import Life, calm, conduct, pulse_app, run_worker
 from streams.agents.brandfile import BrandFile
 from streams.agents.hands import Hands, Held
-from streams.agents.swings import Explainer, Herald, Posts
-from streams.agents.ward import AGAIN_MS, Ward
+from streams.agents.keeper import Keeper
+from streams.agents.probe import wait_for_topics
+from streams.agents.quotes import Quotes
+from streams.agents.swings import Explainer, Herald, Posts, Steps
+from streams.agents.ward import Ward
 from streams.clock import Clock
+from streams.heart.block import Block
 from streams.heart.brands import Brands
 from streams.heart.errors import BadBrands, BrokenPromise, LostBroker
 from streams.heart.explain import Evidence, Voice, explain
 from streams.heart.frame import partition_of
 from streams.heart.incident import Swing
 from streams.heart.notice import Rebalanced, Recovered
+from streams.heart.pane import Rows
 from streams.heart.settled import Settled
-from streams.heart.tracker import Times
+from streams.heart.tracker import AGAIN_MS, Times
+from streams.knock import keep_knocking
 from streams.metrics import Called, Figures, Metrics, PulseCollector, Severities, Shown, release
 from streams.outbox import FaustSender
-from streams.replay import Chunk, read_back
+from streams.replay import Chunk, bounds, read_back
 from streams.serve import Health, Pages
 from streams.settings import Settings
+from streams.wire import Wire
 
 DRAIN_S = 0.25  # frames wait at most so long to be applied
 READ_S = 1.0  # readings are made at most so often,
@@ -61,8 +69,22 @@ class Page:
     figures: Figures
 
 
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Who hears what is found: `steps` of swings, and since when (ms) those that are opened may be explained; `floors`
+    (dtype FLOOR): edits and removals. `told`: whether the steps heard until now are delivered, to be asked later.
+    """
+
+    steps: Callable[[Sequence[Swing], int], None] = lambda *_: None
+    floors: Callable[[Rows], None] = lambda _: None
+    told: Callable[[], Callable[[], bool]] = lambda: lambda: True
+
+
 class Log(Protocol):
     """The mentions log, as the counting worker needs it: read back, and the group's position in it set."""
+
+    async def bounds(self, partitions: Collection[int]) -> Mapping[int, tuple[int, int]]:
+        """See `streams.replay.bounds`."""
 
     def read_back(self, starts: Mapping[int, int], wanted: Callable[[], bool]) -> AsyncIterator[Chunk]:
         """See `streams.replay.read_back`."""
@@ -78,17 +100,18 @@ class Pulse:
         self,
         ward: Ward,
         page: Page,
+        keeper: Keeper,
+        ears: Ears | None = None,
         now: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.thread_time,
-        tell: Callable[[Sequence[Swing], int], None] = lambda *_: None,
     ) -> None:
-        """`tell` hears the steps of swings, and since when (ms) those that are opened may be explained."""
         self.ward = ward
+        self._keeper = keeper
         self._now, self._cpu = now, cpu
         self.hands = Hands()
         self._figures, self._metrics, self._health = page.figures, page.metrics, page.health
         self._severities = Severities(page.metrics.clock)
-        self._tell = tell
+        self._ears = ears or Ears()
         self._mine: frozenset[int] = frozenset()
         self._epoch = 0  # rises with every revocation and assignment: what began before it is out of date
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ward")
@@ -129,6 +152,7 @@ class Pulse:
         self._mine = frozenset(partitions)
         for partition in self.hands.next.keys() - self._mine:
             self.hands.close(partition)
+        self._keeper.keep(self.hands.next)
         self._severities.keep(self.hands.next)
         self._show(self._figures.now())
         self.heard()
@@ -142,6 +166,7 @@ class Pulse:
         """Reads the partitions back that are new, then sets the group's position of all to where each stands.
 
         Awaited before the group reads on. Gives up, leaving it to the next call, when the assignment changes meanwhile.
+        Raises `BadSetting` where there are blocks and none can be read.
         """
         epoch = self._epoch
 
@@ -174,24 +199,31 @@ class Pulse:
             self._metrics.observe(Recovered(len(new), frames, self._now() - started))
 
     async def _replayed(self, broker: Log, partitions: Collection[int], wanted: Callable[[], bool]) -> int:
-        trackers = {partition: await self._do(self.ward.new, partition) for partition in partitions}
+        bounds = await broker.bounds(partitions)
+        blocks = await self._keeper.recall({partition: end for partition, (_, end) in bounds.items()}, wanted)
+        _look_for_holes(blocks, bounds)
+        trackers = {partition: await self._do(self.ward.new, partition, blocks.get(partition))
+                    for partition in partitions}
+        starts = {partition: blocks[partition].resume if partition in blocks else 0 for partition in partitions}
         waiting = dict.fromkeys(trackers, 0)
         frames = 0
-        async for chunk in broker.read_back(dict.fromkeys(trackers, 0), wanted):
+        async for chunk in broker.read_back(starts, wanted):
             tracker = trackers[chunk.partition]
-            await self._do(tracker.apply, chunk.values)
-            frames += len(chunk.values)
-            waiting[chunk.partition] += sum(map(len, chunk.values))
+            some = [value or b"" for value in chunk.values]
+            await self._do(tracker.apply, some, chunk.after - len(some))
+            frames += len(some)
+            waiting[chunk.partition] += sum(map(len, some))
             if waiting[chunk.partition] > SETTLE_BYTES:
-                await self._do(self.ward.look_back, tracker)
+                self._ears.floors((await self._do(tracker.settle)).floors)
                 waiting[chunk.partition] = 0
             if chunk.last and wanted():
-                steps = await self._do(self.ward.adopt, tracker)
+                settled = await self._do(self.ward.adopt, tracker)
+                self._ears.floors(settled.floors)
                 shown = await self._do(self.ward.shown)
                 if wanted():
                     self._open(chunk.partition, chunk.after, shown)
                     # Rows are kept for an hour: of what opened before, there would be less to read than there was.
-                    self._tell(steps, (shown[chunk.partition].watermark_ms or 0) - AGAIN_MS)
+                    self._ears.steps(settled.swings, (shown[chunk.partition].watermark_ms or 0) - AGAIN_MS)
         return frames
 
     def _open(self, partition: int, after: int, shown: Mapping[int, Shown]) -> None:
@@ -225,24 +257,26 @@ class Pulse:
         """Settles, shows what moved, and counts it."""
         began = self._now()
         self._unread = False
-        settled, shown, took = await self._do(self._settled)
+        settled, shown, blocks, took = await self._do(self._settled)
         self._show(shown)
         for one in settled:
             self._metrics.observe(one.counts)
             self._metrics.counted(one.counted, one.votes)
             self._metrics.swung(one.swings)
-            self._tell(one.swings, 0)
+            self._ears.steps(one.swings, 0)
+            self._ears.floors(one.floors)
             if len(one.event_ms):
                 self._metrics.became_visible(one.event_ms, one.arrival_ms)
             await asyncio.sleep(0)  # a thousand brands are some thousand counters
+        self._keeper.put(blocks, self._ears.told())
         self._look_for_strangers(settled)
         self._metrics.reading_took(took)
         self.read_at_s = began + max(READ_S, SHARE * took)
 
-    def _settled(self) -> tuple[list[Settled], Mapping[int, Shown], float]:
+    def _settled(self) -> tuple[list[Settled], Mapping[int, Shown], list[Block], float]:
         began = self._cpu()
-        settled, shown = self.ward.settle(), self.ward.shown()
-        return settled, shown, self._cpu() - began
+        settled, shown, blocks = self.ward.settle(), self.ward.shown(), self.ward.blocks()
+        return settled, shown, blocks, self._cpu() - began
 
     def _look_for_strangers(self, settled: list[Settled]) -> None:
         """Brands that are counted and that our brand file does not have: a newer one is out, and we have not got it."""
@@ -273,6 +307,17 @@ class Pulse:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
+def _look_for_holes(blocks: Mapping[int, Block], bounds: Mapping[int, tuple[int, int]]) -> None:
+    """Says so where the log is not kept as far back as a block needs it. Of the time that is missing no tick was heard,
+    so figures of it are incomplete, and nothing is tested in it.
+    """
+    for partition, block in blocks.items():
+        begin = bounds[partition][0]
+        if begin > block.resume:
+            log.error("partition %d: frames %d to %d are gone from the log: counting was away for longer than the log "
+                      "is kept; what was said then is not counted", partition, block.resume, begin - 1)
+
+
 def _by_partition(held: list[Held]) -> dict[int, list[bytes]]:
     out: dict[int, list[bytes]] = {}
     for one in held:
@@ -283,14 +328,18 @@ def _by_partition(held: list[Held]) -> dict[int, list[bytes]]:
 class Broker:
     """The log in Kafka, and what the group's heartbeats say."""
 
-    def __init__(self, brokers: str, topic: str, app: Any) -> None:
-        self._brokers = brokers
+    def __init__(self, wire: Wire, topic: str, app: Any) -> None:
+        self._wire = wire
         self._topic = topic
         self._app = app
 
+    async def bounds(self, partitions: Collection[int]) -> Mapping[int, tuple[int, int]]:
+        """See `streams.replay.bounds`."""
+        return await bounds(self._wire, self._topic, partitions)
+
     def read_back(self, starts: Mapping[int, int], wanted: Callable[[], bool]) -> AsyncIterator[Chunk]:
         """See `streams.replay.read_back`."""
-        return read_back(self._brokers, self._topic, starts, wanted)
+        return read_back(self._wire, self._topic, starts, wanted)
 
     async def commit(self, positions: Mapping[int, int]) -> bool:
         """Sets the group's position of these partitions; False: not now."""
@@ -318,6 +367,23 @@ class Broker:
             return answered
 
         coordinator._do_heartbeat, coordinator.denyut_hears = asked, True
+
+
+class Blocks:
+    """The topic of blocks in Kafka: see `streams.agents.keeper.Topic`."""
+
+    def __init__(self, wire: Wire, topic: str, sender: FaustSender) -> None:
+        self._wire = wire
+        self._topic = topic
+        self._sender = sender
+
+    def read(self, partitions: Collection[int], wanted: Callable[[], bool]) -> AsyncIterator[Chunk]:
+        """See `streams.agents.keeper.Topic`."""
+        return read_back(self._wire, self._topic, dict.fromkeys(partitions, 0), wanted)
+
+    async def send(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """See `streams.agents.keeper.Topic`."""
+        await self._sender.send(self._topic, value, partition, key)
 
 
 def bind(pulse: Pulse, app: Any, broker: Broker, topic: str, life: Life) -> None:
@@ -387,27 +453,34 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
     topic = settings.topic("mentions")
     pulse = None
     try:
-        partitions = await wait_for_topics(settings.brokers, [topic, settings.topic("posts")])
+        wire = Wire.of(settings)
+        needed = [topic, *(settings.topic(name) for name in ("posts", "blocks", "swings"))]
+        partitions = await wait_for_topics(wire, needed)
         page.health.met("broker")
         times = Times(settings.delay_ms, settings.grace_ms, settings.early_ms)
         app = pulse_app(settings)
         herald = Herald(FaustSender(app), settings.topic("swings"), page.metrics)
-        posts = Posts(settings.brokers, settings.topic("posts"))
+        posts, quotes = Posts(wire, settings.topic("posts")), Quotes()
 
         def explained(swing: Swing, evidence: Evidence, text_of: Callable[[Voice], tuple[str, str] | None]) -> Swing:
             return explain(swing, evidence, text_of, file.now.called(swing.brand))
 
-        explainer = Explainer(explained, posts, frozenset(settings.sources), page.metrics)
+        explainer = Explainer(explained, posts, frozenset(settings.sources), page.metrics, quotes)
 
         def tell(steps: Sequence[Swing], since_ms: int) -> None:
             herald.tell(steps)
             explainer.ask(steps, since_ms)
 
-        pulse = Pulse(Ward(partitions, times, file.now.names), page, tell=tell)
-        bind(pulse, app, Broker(settings.brokers, topic, app), topic, life)
+        keeper = Keeper(Blocks(wire, settings.topic("blocks"), FaustSender(app)), partitions, page.metrics)
+        pulse = Pulse(Ward(partitions, times, file.now.names), page, keeper, Ears(tell, explainer.heard, herald.so_far))
+        bind(pulse, app, Broker(wire, topic, app), topic, life)
         calm()
-        telling = [herald.work(pulse.is_mine), explainer.work(pulse.evidence, herald.tell)]
-        await conduct(app, life, [pulse.live(), _renew(pulse, file), *telling])
+        told = Steps(wire, settings.topic("swings"))
+        telling = [herald.work(pulse.is_mine), explainer.work(pulse.evidence, herald.tell),
+                   explainer.revise(pulse.is_mine, herald.tell), told.follow(quotes.note, quotes.caught_up)]
+        beside = [keeper.work(), keep_knocking(wire, page.health, lambda: Wire.of(settings))]
+        with wire.denials():
+            await conduct(app, life, [pulse.live(), _renew(pulse, file), *telling, *beside])
     finally:
         beating.cancel()
         if pulse is not None:

@@ -19,20 +19,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streams.agents.app import FaustGroup, Life, calm, conduct, release, run_worker, score_app, wait_for_topics
+from streams.agents.app import FaustGroup, Life, calm, conduct, release, run_worker, score_app
 from streams.agents.batcher import SLICE, Batcher, Caps, Load, drain, record
 from streams.agents.brandfile import BrandFile
 from streams.agents.model import Load as LoadModel
 from streams.agents.model import ModelThread
+from streams.agents.probe import wait_for_topics
 from streams.clock import Clock
 from streams.heart.errors import BadBrands, Reason
 from streams.heart.intake import Asked, Done, Intake, Limits, Scored
 from streams.heart.notice import HandedBack, Observer, PostRejected, Rebalanced
+from streams.knock import keep_knocking
 from streams.logs import OFTEN
 from streams.metrics import Metrics
 from streams.outbox import FaustSender, Outbox
 from streams.serve import Health, Pages
 from streams.settings import Settings
+from streams.wire import Wire
 
 IDLE_S = 0.005  # an empty queue is looked at again after this
 BEAT_S = 0.25
@@ -240,7 +243,7 @@ def run(settings: Settings, load: LoadModel | None = None) -> int:
 
     `load` finds the model, in place of `models.load`. Raises `BadSetting` for what only the user can put right.
     """
-    brands = BrandFile(settings)
+    wire, brands = Wire.of(settings), BrandFile(settings)
     metrics = Metrics((), settings.sources, Clock(settings.clock))
     page = Page(metrics, Health("model", "broker", "group"))
     with Pages(settings.http, metrics.registry, page.health) as pages:
@@ -249,7 +252,8 @@ def run(settings: Settings, load: LoadModel | None = None) -> int:
         page.health.met("model")
         metrics.build(release(), model.name, "score")
         try:
-            return run_worker(settings.stop_ms, lambda life: _Worker(settings, brands, model, metrics, page).work(life))
+            worker = _Worker(settings, wire, brands, model, metrics, page)
+            return run_worker(settings.stop_ms, worker.work)
         finally:
             model.close()
 
@@ -257,8 +261,11 @@ def run(settings: Settings, load: LoadModel | None = None) -> int:
 class _Worker:
     """The parts of one score worker, put together."""
 
-    def __init__(self, settings: Settings, brands: BrandFile, model: ModelThread, metrics: Metrics, page: Page) -> None:
+    def __init__(
+        self, settings: Settings, wire: Wire, brands: BrandFile, model: ModelThread, metrics: Metrics, page: Page
+    ) -> None:
         self._settings = settings
+        self._wire = wire
         self._brands = brands
         self._model = model
         self._metrics = metrics
@@ -272,14 +279,17 @@ class _Worker:
         beating = asyncio.create_task(self._beat())
         try:
             posts = settings.topic("posts")
-            partitions = await wait_for_topics(settings.brokers, [posts, settings.topic("mentions")])
+            needed = [posts, settings.topic("mentions"), settings.topic("rejects")]
+            partitions = await wait_for_topics(self._wire, needed)
             self._page.health.met("broker")
             app = score_app(settings)
             calm()
             scorer = self._scorer = self._put_together(app)
             bind(scorer, app, posts, life)
             app.on_partitions_assigned.connect(self._owns, weak=False)
-            await conduct(app, life, [scorer.answer(partitions), scorer.deliver(), self._renew(scorer)])
+            knocking = keep_knocking(self._wire, self._page.health, lambda: Wire.of(settings))
+            with self._wire.denials():
+                await conduct(app, life, [scorer.answer(partitions), scorer.deliver(), self._renew(scorer), knocking])
         finally:
             beating.cancel()
 

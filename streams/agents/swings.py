@@ -1,11 +1,13 @@
 """Swings: the edge that tells of swings. Steps go to `denyut.swings`; of what opened, the posts are read once more.
 
-    steps ──▶ herald ──in order, each until it is delivered──▶ denyut.swings
+    steps ──▶ herald ──in order, each until it is delivered──▶ denyut.swings ──followed──▶ quotes ◀── floors
       └─opened─▶ explainer: which posts? ──▶ denyut.posts, by offset ──▶ which still count? ──▶ terms ──▶ herald
+                    └──again, without what was taken back, whatever is due by the quotes──────────────────▶ herald
 
-Neither holds up the counting: both are tasks of their own on the event loop, and the reading of terms is a thread's. A
-step has the key of its incident and number, so one that is told twice is told once. What led to a step may be acked
-before the step is delivered: whoever reads the log back makes it again (`Ward.adopt`).
+None of them holds up the counting: all are tasks on the event loop, and the reading of terms is a thread's. A step has
+the key of its incident and number, so one that is told twice is told once, and one that is told otherwise later takes
+the place of the first. What led to a step may be acked before the step is delivered: whoever reads the log back makes
+it again (`Ward.adopt`).
 The text of a post is held while its swing is explained and nowhere else: no error, log line or record has any of it.
 Knows nothing of how a swing is found or explained, or of assignments.
 """
@@ -17,17 +19,27 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
+from streams.agents.quotes import LIFE_MS, Quoted, Quotes
 from streams.heart.errors import BadPost, LostBroker
 from streams.heart.explain import Evidence, Voice
 from streams.heart.incident import Step, Swing, encode, key
+from streams.heart.incident import decode as step_of
+from streams.heart.pane import Rows
 from streams.heart.post import Post, decode, id64
+from streams.logs import OFTEN
 from streams.outbox import SAY_S, insist
+from streams.wire import Wire
 
 WAITING = 64  # swings that wait to be explained; then the oldest goes unexplained
 RECORDS = 800  # posts that are read for one swing
 BUDGET_S = 20.0  # for reading them; what was read by then is used
 NEAR = 256  # records: so far ahead, reading on is quicker than seeking
+AGAIN_S = 3.0  # what is due is looked at so often: who leaves takes many posts along, one after the other
+AWAY_S = 5.0  # before the followed topic is looked for again
 log = logging.getLogger("denyut.swings")
+often = logging.getLogger(f"{OFTEN}.swings")
 
 Place = tuple[int, int]  # partition and offset in denyut.posts
 Take = Callable[[Place, bytes | None, bytes | None], None]  # hears a record's place, key and value
@@ -79,12 +91,19 @@ class Herald:
         self._pause = pause
         self._steps: asyncio.Queue[Swing] = asyncio.Queue()  # a swing is rare, and none is dropped
         self._said_s = float("-inf")
+        self._asked = self._done = 0
 
     def tell(self, steps: Iterable[Swing]) -> None:
         """These are to be delivered, after those before."""
         for step in steps:
             self._steps.put_nowait(step)
+            self._asked += 1
         self._tally.steps_wait(self._steps.qsize())
+
+    def so_far(self) -> Callable[[], bool]:
+        """Says, whenever it is asked, whether all that was to be told until now is delivered or another's to tell."""
+        asked = self._asked
+        return lambda: self._done >= asked
 
     async def work(self, is_mine: Callable[[str], bool]) -> None:
         """Delivers for ever; gives a step up only when its brand is another's: who will make it again.
@@ -97,6 +116,7 @@ class Herald:
                 self._tally.step_told(step.state, self._steps.qsize())
             else:
                 self._tally.steps_wait(self._steps.qsize())
+            self._done += 1
 
     async def _deliver(self, step: Swing, is_mine: Callable[[str], bool]) -> bool:
         value = encode(step)
@@ -112,13 +132,18 @@ class Herald:
 
 
 class Explainer:
-    """Explains swings, one after the other, each once. Lives on one event loop."""
+    """Explains swings, one after the other, and again when it must. Lives on one event loop."""
 
-    def __init__(self, explain: Explain, posts: Reader, sources: frozenset[str], tally: Tally) -> None:
+    def __init__(
+        self, explain: Explain, posts: Reader, sources: frozenset[str], tally: Tally, quotes: Quotes | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._explain = explain
         self._posts = posts
         self._sources = sources
         self._tally = tally
+        self._quotes = quotes or Quotes()
+        self._pause = pause
         self._asked: asyncio.Queue[Swing] = asyncio.Queue(WAITING)
 
     def ask(self, steps: Iterable[Swing], since_ms: int) -> None:
@@ -129,6 +154,10 @@ class Explainer:
                     self._asked.get_nowait()
                     self._tally.explanation("dropped")
                 self._asked.put_nowait(step)
+
+    def heard(self, floors: Rows) -> None:
+        """These floors were settled (dtype FLOOR): what was told of their posts may have to be told again."""
+        self._quotes.heard(floors)
 
     async def work(self, evidence: Seek, tell: Tell) -> None:
         """Explains for ever. What fails is counted and left: a swing without its terms is a swing all the same.
@@ -149,20 +178,50 @@ class Explainer:
         asked = await evidence(swing)
         if asked is None:
             return "dropped"
+        self._quotes.reads(swing, asked)
         said = await self._said((*asked.now, *asked.before))
         # Reading took a while: what was removed or edited meanwhile does not count any more.
         allowed = await evidence(swing)
         if allowed is None:
             return "dropped"
-        left = allowed._replace(now=_left(allowed.now, said), before=_left(allowed.before, said))
+        left = _among(allowed, said)
         if not left.now:
             return "empty"
-
-        def text_of(voice: Voice) -> Said | None:
-            return said.get((voice.partition, voice.offset))
-
-        tell((await asyncio.to_thread(self._explain, swing, left, text_of),))
+        step = await asyncio.to_thread(self._explain, swing, left, _texts(said))
+        self._quotes.told(step, left)
+        tell((step,))
         return "explained"
+
+    async def revise(self, is_mine: Callable[[str], bool], tell: Tell) -> None:
+        """Tells again, for ever, what was told of posts that are gone: from the posts that are left."""
+        while True:
+            await self._pause(AGAIN_S)
+            for quoted in self._quotes.due():
+                if is_mine(quoted.step.brand):
+                    await self._revised(quoted, tell)
+
+    async def _revised(self, quoted: Quoted, tell: Tell) -> None:
+        try:
+            step, left = await self._again(quoted)
+        except LostBroker:
+            return  # nor could it be told: it stays due
+        except Exception as error:
+            log.warning("a swing of %s could not be explained again (%s)", quoted.step.brand, type(error).__name__)
+            step, left = quoted.empty(), None
+        self._quotes.told(step, left)
+        tell((step,))
+        self._tally.explanation("revised")
+
+    async def _again(self, quoted: Quoted) -> tuple[Swing, Evidence | None]:
+        """The step to tell in place of the last one, and what it was read from."""
+        asked = quoted.left()
+        if asked is None or quoted.opened is None:
+            return quoted.bare(), None
+        said = await self._said((*asked.now, *asked.before))
+        left = _among(asked, said)
+        if not left.now:
+            return quoted.empty(), None
+        return await asyncio.to_thread(self._explain, quoted.opened, left, _texts(said)), left
 
     async def _said(self, voices: Sequence[Voice]) -> dict[Place, Said]:
         """The posts of these voices, as far as they still exist."""
@@ -182,8 +241,15 @@ class Explainer:
         return said
 
 
-def _left(voices: Iterable[Voice], said: Mapping[Place, Said]) -> tuple[Voice, ...]:
-    return tuple(voice for voice in voices if (voice.partition, voice.offset) in said)
+def _among(evidence: Evidence, said: Mapping[Place, Said]) -> Evidence:
+    """The posts that could be read."""
+    now, before = (tuple(voice for voice in voices if (voice.partition, voice.offset) in said)
+                   for voices in (evidence.now, evidence.before))
+    return evidence._replace(now=now, before=before)
+
+
+def _texts(said: Mapping[Place, Said]) -> Callable[[Voice], Said | None]:
+    return lambda voice: said.get((voice.partition, voice.offset))
 
 
 def read_post(voice: Voice, key: bytes | None, value: bytes | None, sources: frozenset[str]) -> Post | None:
@@ -200,8 +266,8 @@ def read_post(voice: Voice, key: bytes | None, value: bytes | None, sources: fro
 class Posts:
     """`denyut.posts`, read without a group: nobody's position moves. Its reader lives for one reading."""
 
-    def __init__(self, brokers: str, topic: str) -> None:
-        self._brokers = brokers
+    def __init__(self, wire: Wire, topic: str) -> None:
+        self._wire = wire
         self._topic = topic
 
     async def read(self, places: Iterable[Place], take: Take) -> None:
@@ -215,7 +281,7 @@ class Posts:
         if not wanted:
             return
         consumer = aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=self._brokers,
+            **self._wire.for_aiokafka(),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=65_536,  # an answer holds a whole batch at least
@@ -250,3 +316,68 @@ async def _read(consumer: Any, at: Any, left: deque[int], take: Take) -> None:
             position = record.offset + 1
         if not records and await consumer.position(at) >= end:
             return
+
+
+class Steps:
+    """`denyut.swings`, followed without a group, from as far back as posts live."""
+
+    def __init__(self, wire: Wire, topic: str, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._wire = wire
+        self._topic = topic
+        self._pause = pause
+
+    async def follow(self, take: Callable[[Swing], None], caught_up: Callable[[], None]) -> None:
+        """Gives every step to `take` for ever, after a lost broker from the beginning; calls `caught_up` once, when all
+        that was there is read. While the topic is not there, it is looked for.
+        """
+        from aiokafka.errors import KafkaError
+
+        while True:
+            try:
+                await self._followed(take, caught_up)
+            except (KafkaError, ConnectionError) as error:
+                often.warning("%s cannot be followed (%s); trying again", self._topic, type(error).__name__)
+            await self._pause(AWAY_S)
+
+    async def _followed(self, take: Callable[[Swing], None], caught_up: Callable[[], None]) -> None:
+        import aiokafka
+
+        consumer = aiokafka.AIOKafkaConsumer(
+            **self._wire.for_aiokafka(), enable_auto_commit=False, auto_offset_reset="earliest", retry_backoff_ms=200)
+        try:
+            await consumer.start()
+            # All topics, not this one: asking for a topic by name may make the broker create it.
+            cluster = await consumer._client.fetch_all_metadata()
+            at = [aiokafka.TopicPartition(self._topic, number)
+                  for number in sorted(cluster.partitions_for_topic(self._topic) or ())]
+            if not at:
+                return
+            consumer.assign(at)
+            ends = await _go_back(consumer, at, int(time.time() * 1000) - LIFE_MS)
+            while True:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    for record in records:
+                        if (step := read_step(record.value)) is not None:
+                            take(step)
+                if ends and all([await consumer.position(one) >= end for one, end in ends.items()]):
+                    ends = {}
+                    caught_up()
+        finally:
+            await consumer.stop()
+
+
+async def _go_back(consumer: Any, at: Sequence[Any], since_ms: int) -> dict[Any, int]:
+    """Sets the positions to the first records since a time; returns where these partitions end now."""
+    ends: dict[Any, int] = await consumer.end_offsets(at)
+    found = await consumer.offsets_for_times(dict.fromkeys(at, since_ms))
+    for one in at:
+        consumer.seek(one, ends[one] if found.get(one) is None else found[one].offset)
+    return ends
+
+
+def read_step(value: bytes | None) -> Swing | None:
+    """The step of a record; None for what is none, or of a release that says it otherwise."""
+    try:
+        return step_of(value or b"")
+    except msgspec.MsgspecError:
+        return None

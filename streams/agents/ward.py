@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from streams.heart.block import Block
 from streams.heart.errors import BrokenPromise
 from streams.heart.explain import Evidence
 from streams.heart.frame import partition_of
@@ -16,8 +17,6 @@ from streams.heart.settled import Settled
 from streams.heart.tracker import Times, Tracker
 from streams.heart.window import WINDOWS, Reading
 from streams.metrics import Shown
-
-AGAIN_MS = 3_600_000  # steps of the last hour may have been made and not delivered when a worker ended: told again
 
 
 class Ward:
@@ -29,7 +28,6 @@ class Ward:
         self._trackers: dict[int, Tracker] = {}
         self._shown: dict[int, Shown] = {}
         self._moved: set[int] = set()
-        self._past: dict[int, tuple[Swing, ...]] = {}  # the steps of trackers that are still reading their log
         self._homes: dict[str, int] = {}
         self._listed: dict[int, list[str]] = {}
         self.renew(listed)
@@ -56,10 +54,11 @@ class Ward:
     def _silent(self, partition: int) -> dict[str, list[Reading]]:
         return {brand: silence(brand) for brand in self.listed(partition)}
 
-    def new(self, partition: int) -> Tracker:
-        """A tracker that knows nothing yet, and is not in care: for reading the log back into it."""
-        self._past[partition] = ()
-        return Tracker(partition, self.partitions, self._times)
+    def new(self, partition: int, block: Block | None = None) -> Tracker:
+        """A tracker that knows what a block holds, or nothing yet, and is not in care: for reading the log into it."""
+        if block is None:
+            return Tracker(partition, self.partitions, self._times)
+        return Tracker.restore(block, self._times)
 
     def keep(self, mine: Collection[int]) -> None:
         """Drops every partition but these."""
@@ -67,25 +66,25 @@ class Ward:
             del self._trackers[partition], self._shown[partition]
             self._moved.discard(partition)
 
-    def look_back(self, tracker: Tracker) -> None:
-        """Settles a tracker that is still reading its log."""
-        steps = (*self._past.get(tracker.partition, ()), *self._steps(tracker, tracker.settle()))
-        self._past[tracker.partition] = _untold(steps, tracker)
-
-    def adopt(self, tracker: Tracker) -> tuple[Swing, ...]:
+    def adopt(self, tracker: Tracker) -> Settled:
         """Takes a tracker into care that has read its log. What it settles now is the past: counted by no counter.
 
-        Returns the steps of swings that must be told again, in order: whoever made them first may have ended before
-        they were delivered. They are those of what is still open, and those of the last hour.
+        What is returned has the steps of swings that must be told again, in order: whoever made them first may have
+        ended before they were delivered. They are those of what is still open, those of the last hour, and all since
+        the block that it goes on from.
         """
-        self.look_back(tracker)
+        settled = tracker.settle()
         partition = tracker.partition
         self._trackers[partition] = tracker
         self._shown[partition] = self._renewed(tracker, self._silent(partition), tracker.readings())
-        return self._past.pop(partition)
+        steps = self._steps(tracker, tracker.told())
+        tracker.caught_up()
+        return replace(settled, swings=steps)
 
     def apply(self, frames: Mapping[int, Iterable[bytes]]) -> None:
-        """Takes frames in, by partition. Raises `BrokenPromise` for what is no frame, or a partition not in care."""
+        """Takes in the frames that come next, by partition. Raises `BrokenPromise` for what is no frame, or a partition
+        not in care.
+        """
         for partition, some in frames.items():
             tracker = self._trackers.get(partition)
             if tracker is None:
@@ -99,7 +98,7 @@ class Ward:
         for partition in sorted(self._moved):
             tracker = self._trackers[partition]
             settled = tracker.settle()
-            out.append(replace(settled, swings=self._steps(tracker, settled)))
+            out.append(replace(settled, swings=self._steps(tracker, settled.swings)))
             before = self._shown[partition].readings
             self._shown[partition] = self._renewed(tracker, before, tracker.readings(settled.changed))
         self._moved.clear()
@@ -110,9 +109,14 @@ class Ward:
         tracker = self._trackers.get(self._home(swing.brand))
         return None if tracker is None else tracker.evidence(swing)
 
-    def _steps(self, tracker: Tracker, settled: Settled) -> tuple[Swing, ...]:
+    def blocks(self) -> list[Block]:
+        """The blocks that are due. Right after `settle`, and of what it has settled."""
+        return [tracker.block() for _, tracker in sorted(self._trackers.items())
+                if tracker.is_block_due and tracker.partition not in self._moved]
+
+    def _steps(self, tracker: Tracker, steps: Iterable[Swing]) -> tuple[Swing, ...]:
         """The steps of the brands that are counted in this partition: the others are told by another."""
-        return tuple(step for step in settled.swings if self._home(step.brand) == tracker.partition)
+        return tuple(step for step in steps if self._home(step.brand) == tracker.partition)
 
     def _renewed(self, tracker: Tracker, before: Mapping[str, Sequence[Reading]], readings: Iterable[Reading]) -> Shown:
         fresh: dict[str, list[Reading]] = {}
@@ -132,13 +136,6 @@ class Ward:
     def shown(self) -> Mapping[int, Shown]:
         """What every partition shows now: a mapping that stays as it is."""
         return MappingProxyType(dict(self._shown))
-
-
-def _untold(steps: Iterable[Swing], tracker: Tracker) -> tuple[Swing, ...]:
-    """Of these steps those that may not have been delivered yet."""
-    still_open = {swing.id for swing in tracker.open_swings()}
-    since_ms = (tracker.watermark_ms or 0) - AGAIN_MS
-    return tuple(step for step in steps if step.id in still_open or step.at_ms >= since_ms)
 
 
 def silence(brand: str) -> list[Reading]:

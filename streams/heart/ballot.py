@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.heart.facts import Bools, Hashes, is_prompted, is_scored
+from streams.heart.packed import pack, unpack
 from streams.heart.pane import PANE_MS, Rows, Sums, grouped, runs
 
 HOUR_MS = 3_600_000
@@ -94,6 +95,24 @@ class Voted:
     def nbytes(self) -> int:
         """The memory taken."""
         return int(self._keys.nbytes)
+
+    def without(self, keys: Keys) -> "Voted":
+        """Another one: as this, but that these have not voted."""
+        other = Voted()
+        other._keys = self._keys
+        other.take_back(keys)
+        return other
+
+    def snapshot(self) -> bytes:
+        """The state as bytes; the same state gives the same bytes."""
+        return pack(self._keys)
+
+    @classmethod
+    def restore(cls, data: bytes) -> "Voted":
+        """The one that made a snapshot. Raises `BrokenPromise` for other bytes."""
+        voted = cls()
+        voted._keys = unpack(data, Hashes)
+        return voted
 
 
 class Outcome(NamedTuple):

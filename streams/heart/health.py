@@ -8,15 +8,29 @@ Knows nothing of votes, moods or clocks.
 
 from collections.abc import Iterable
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.heart.frame import Health
+from streams.heart.packed import pack, unpack
 from streams.heart.pane import DAY_PANES, MINUTE, PANE_MS, end_ms
 
 Ints = npt.NDArray[np.int64]
 _HALVED_DAILY = 0.5 ** (1 / DAY_PANES)
+
+
+class _Said(NamedTuple):
+    ticks: dict[str, list[tuple[int, int]]]
+    until: dict[str, int]
+    heard: dict[str, int]
+    sick: dict[str, list[int]]
+
+
+class _Weights(NamedTuple):
+    pane: int | None
+    weight: dict[int, float]
 
 
 class Wellness:
@@ -68,6 +82,20 @@ class Wellness:
             return 1.0
         return 1.0 - sum(first <= pane < after for pane in sick) / (after - first)
 
+    def snapshot(self) -> bytes:
+        """The state as bytes; the same state gives the same bytes."""
+        ticks = {source: sorted(ticks) for source, ticks in self._ticks.items()}  # sorted is a heap as well
+        sick = {source: sorted(panes) for source, panes in self._sick.items()}
+        return pack(_Said(ticks, self._until, self._heard, sick))
+
+    @classmethod
+    def restore(cls, data: bytes) -> "Wellness":
+        """The one that made a snapshot. Raises `BrokenPromise` for other bytes."""
+        wellness = cls()
+        wellness._ticks, wellness._until, wellness._heard, sick = unpack(data, _Said)
+        wellness._sick = {source: set(panes) for source, panes in sick.items()}
+        return wellness
+
 
 class UsualSources:
     """How a brand's mentions usually divide over the sources: those sealed, forgotten by half each day."""
@@ -95,3 +123,14 @@ class UsualSources:
                 of = out.setdefault(key >> 8, {})
                 of[key & 255] = of.get(key & 255, 0.0) + count
         return out
+
+    def snapshot(self) -> bytes:
+        """The state as bytes; the same state gives the same bytes."""
+        return pack(_Weights(self._pane, self._weight))
+
+    @classmethod
+    def restore(cls, data: bytes) -> "UsualSources":
+        """The one that made a snapshot. Raises `BrokenPromise` for other bytes."""
+        usual = cls()
+        usual._pane, usual._weight = unpack(data, _Weights)
+        return usual

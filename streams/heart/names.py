@@ -16,9 +16,9 @@ Ints = npt.NDArray[np.int64]
 class Index:
     """Names and their numbers, in the order in which they were first met."""
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self._numbers: dict[str, int] = {}
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = list(names)
+        self._numbers = {name: number for number, name in enumerate(self.names)}
 
     def number(self, name: str) -> int:
         """The number of a name, a new one if need be."""

@@ -149,6 +149,10 @@ class Minutes:
         for hour in [h for h in self._hours if 60 * h < before]:
             del self._hours[hour]
 
+    def restore(self, minutes: Iterable[tuple[int, Sums]]) -> None:
+        """Takes minutes that another one held."""
+        self._minutes.update(minutes)
+
     def held(self) -> Sequence[tuple[int, Sums]]:
         """Every minute that is kept, oldest first."""
         return sorted(self._minutes.items(), key=lambda item: item[0])

@@ -1,13 +1,13 @@
 """Settled: what one settling of a tracker did, for whoever counts and tells. Knows nothing of how it was done."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.heart.facts import FACT, Verdicts
-from streams.heart.frame import LABELS
+from streams.heart.frame import FLOOR, LABELS
 from streams.heart.incident import Swing
 from streams.heart.notice import MentionsRead
 from streams.heart.pane import FIELDS, Rows, Sums, add, joined
@@ -27,6 +27,7 @@ class Settled:
     arrival_ms: Ints
     changed: frozenset[str]
     swings: tuple[Swing, ...] = ()  # the steps of incidents, in the order of their minutes
+    floors: Rows = field(default_factory=lambda: np.zeros(0, FLOOR))  # those that came: removals, edits
 
 
 class Settling:
@@ -52,14 +53,14 @@ class Settling:
     def told(self, swings: Iterable[Swing]) -> None:
         self._swings.extend(swings)
 
-    def done(self, sealed: int, floors: int, everything: bool) -> Settled:
+    def done(self, sealed: int, floors: Rows, everything: bool) -> Settled:
         seen = joined([v.seen for v in self._verdicts], FACT)
         all_of = self._verdicts
         counts = MentionsRead(sum(v.new for v in all_of), sum(v.duplicate for v in all_of),
-                              sum(v.superseded for v in all_of), sum(v.removed for v in all_of), sealed, floors)
+                              sum(v.superseded for v in all_of), sum(v.removed for v in all_of), sealed, len(floors))
         changed = frozenset(self._brands if everything else (self._brands[brand] for brand in self._touched))
         times = seen["event"].copy(), seen["arrival"].copy()
-        return Settled(counts, self._counted(seen), self._votes(), *times, changed, tuple(self._swings))
+        return Settled(counts, self._counted(seen), self._votes(), *times, changed, tuple(self._swings), floors)
 
     def _counted(self, seen: Rows) -> tuple[tuple[str, str, str, int], ...]:
         kind = (seen["brand"].astype(np.int64) * 256 + seen["source"]) * 4 + seen["label"]

@@ -526,4 +526,6 @@ class Detector:
         """The detector that made a snapshot. Raises `BrokenPromise` for other bytes."""
         detector = cls(knobs)
         detector.minute = detector._table.unpack(data)
+        if detector.minute is not None:
+            detector._stats = detector._statistic(detector.minute)  # for whoever asks before the next minute
         return detector

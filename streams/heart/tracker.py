@@ -9,6 +9,7 @@
                                       health are settled
     readings()       what the windows say now
     standing()       how every brand stands: its open incidents, and the smallest swing that could be seen
+    block()          what is sealed, for whoever comes after; `Tracker.restore` goes on from it
 
 The state is a set of facts, so any order, any repetition and any restart that reads the log again give the same
 figures, and the same steps of the same swings: `watch` is told of each minute as its last pane closes, of what was on
@@ -25,6 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.heart.ballot import HOUR_MS, Outcome, Voted, distinct_authors, keys_of, sums_of, tally, values_of
+from streams.heart.block import BLOCK_MS, SPAN, Block, pack_sums, unpack_sums
+from streams.heart.errors import BrokenPromise
 from streams.heart.explain import MOST, Evidence, Voice
 from streams.heart.facts import AFTER, COPY, COUNTED, FACT, VOTED, Floors, Slice, is_scored
 from streams.heart.frame import FLOOR, LABELS, ROW, Frame, unpack
@@ -32,6 +35,8 @@ from streams.heart.health import UsualSources, Wellness
 from streams.heart.incident import Standing, Swing
 from streams.heart.minute import MINUTE_MS, minute_of
 from streams.heart.names import Index
+from streams.heart.packed import pack as packed
+from streams.heart.packed import unpack as unpacked
 from streams.heart.pane import (
     DAY_PANES,
     MINUTE,
@@ -47,12 +52,14 @@ from streams.heart.pane import (
     joined,
 )
 from streams.heart.settled import Settled, Settling
+from streams.heart.trail import NEVER, Point, Trail
 from streams.heart.watch import Names, Watch, Window
 from streams.heart.watermark import Watermark
 from streams.heart.window import WINDOWS, Reading, reading
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint32]
+AGAIN_MS = 3_600_000  # steps of the last hour may have been made and not delivered when a worker ended: told again
 
 
 class Times(NamedTuple):
@@ -97,6 +104,11 @@ class Tracker:
         self._judged_from: int | None = None  # the first pane whose sources' health is judged
         self._judged_to: int | None = None
         self._shown: int | None = None  # the pane that the windows ended with when last read
+        self._position = 0  # the offset in the log that comes next
+        self._trail = Trail()
+        self._told: list[Swing] = []  # steps that may not have been delivered yet
+        self._is_behind = False  # it goes on from a block, and reads what was said since
+        self._block: int | None = None  # the slot of watermark in which the last block was made
 
     # What time it is.
 
@@ -117,30 +129,54 @@ class Tracker:
 
     # Taking in.
 
-    def apply(self, frames: Iterable[bytes]) -> None:
-        """Takes frames in. Figures move at the next `settle`. Raises `BrokenPromise` for bytes that are no frame."""
+    @property
+    def position(self) -> int:
+        """The offset that comes next: of what stands before it, no more than rows and floors are still missing."""
+        return self._position
+
+    def apply(self, frames: Iterable[bytes], first: int | None = None) -> None:
+        """Takes frames in, one after the other; `first`: the offset of the first, by default the one that comes next.
+        Figures move at the next `settle`.
+
+        Frames from before `position` are read once more, after `restore`: their facts are taken in, what else they say
+        is known. Raises `BrokenPromise` for bytes that are no frame, with their coordinates.
+        """
         parts, closed = [], []
-        for data in frames:
-            frame = unpack(data)
-            # Asked before its own marks, frame by frame: whether a replayed row still counts must follow from the log
-            # alone, not from how many frames happen to be read at once.
-            sealed_to = self._watermark.passed(self._times.grace_ms)
-            closed_to = self._watermark.passed(self._times.delay_ms)
-            self._watermark.update(frame.marks)
-            self._wellness.update(frame.health)
-            if self._judged_from is None:  # from when the log, not this reader, knew what time it was
-                self._judged_from = self._watermark.passed(self._times.delay_ms)
+        for offset, data in enumerate(frames, self._position if first is None else first):
+            try:
+                frame = unpack(data)
+            except BrokenPromise as error:
+                raise BrokenPromise(f"mentions, partition {self.partition}, offset {offset}: {error}") from None
+            sealed_to, closed_to = self._said(frame, offset)
             if len(frame.floors):
                 self._new_floors.append(frame.floors)
             if len(frame.rows):
                 parts.append(self._unsealed(frame, sealed_to))
-                closed.append(0 if closed_to is None else closed_to * PANE_MS)
+                closed.append(NEVER if closed_to is None else closed_to)
         if parts:
             rows = self._renumbered(parts)
             # The log says so too: of a record that was on time, what was told of it stands.
-            is_after = rows["event"] < np.repeat(closed, [len(part.rows) for part in parts])
+            is_after = rows["event"] // PANE_MS < np.repeat(closed, [len(part.rows) for part in parts])
             rows["state"] = np.where(is_after, np.uint8(AFTER), np.uint8(0))
             self._file(rows)
+
+    def _said(self, frame: Frame, offset: int) -> tuple[int | None, int | None]:
+        """Takes in what a frame says of time; returns up to which panes were sealed and closed before.
+
+        Before its own marks, frame by frame: whether a replayed row still counts must follow from the log alone, not
+        from how many frames happen to be read at once.
+        """
+        if offset < self._position:
+            return self._sealed_to, self._trail.closed_at(offset)
+        sealed_to = self._watermark.passed(self._times.grace_ms)
+        closed_to = self._watermark.passed(self._times.delay_ms)
+        self._trail.note(offset, _latest_ms(frame), closed_to)
+        self._position = offset + 1
+        self._watermark.update(frame.marks)
+        self._wellness.update(frame.health)
+        if self._judged_from is None:  # from when the log, not this reader, knew what time it was
+            self._judged_from = self._watermark.passed(self._times.delay_ms)
+        return sealed_to, closed_to
 
     def _unsealed(self, frame: Frame, sealed_to: int | None) -> Frame:
         """The frame without the rows of sealed panes."""
@@ -195,9 +231,10 @@ class Tracker:
         closed, swings = self._close()
         settled.closed(closed)
         settled.told(swings)
+        self._remember(swings)
         self._seal()
         sealed, self._sealed_reads = self._sealed_reads, 0
-        return settled.done(sealed, len(floors), self._note_present())
+        return settled.done(sealed, floors, self._note_present())
 
     def _revoked(self, touched: dict[int, Numbers]) -> Numbers:
         """Brands touched in closed panes lose all votes there, to vote anew: a vote may free or bar later ones."""
@@ -317,6 +354,16 @@ class Tracker:
         self._voted.forget(after)
         self._minutes.forget((after - DAY_PANES) // MINUTE)
 
+    def _remember(self, swings: Sequence[Swing]) -> None:
+        self._told += swings
+        if self._told and not self._is_behind and (self._told[0].at_ms < self._told_since_ms or swings):
+            still_open = {swing.id for swing in self.open_swings()}
+            self._told = [step for step in self._told if step.id in still_open or step.at_ms >= self._told_since_ms]
+
+    @property
+    def _told_since_ms(self) -> int:
+        return (self._watermark.now_ms or 0) - AGAIN_MS
+
     def _note_present(self) -> bool:
         """Whether the windows have moved on since the last time."""
         present = self.highest_mark_ms
@@ -381,6 +428,17 @@ class Tracker:
         """The last step of every incident that goes on."""
         return self._watch.open()
 
+    def told(self) -> tuple[Swing, ...]:
+        """The steps of what is still open and those of the last hour, in order: whoever made them first may have ended
+        before they were delivered. After `restore`, until `caught_up`, all steps since the block as well.
+        """
+        return tuple(self._told)
+
+    def caught_up(self) -> None:
+        """All that was said since the block is read, and its steps are handed on."""
+        self._is_behind = False
+        self._remember(())
+
     def evidence(self, swing: Swing) -> Evidence:
         """Which posts to read to explain a swing: of those that count now, and that have a vote."""
         brands = self._brands.known([swing.brand]).astype(np.uint32)
@@ -393,6 +451,71 @@ class Tracker:
         lately = ~since & (rows["event"] >= swing.onset_ms - HOUR_MS)
         share = int((since & polar).sum()) / max(int(since.sum()), 1)
         return Evidence(_voices(rows[since & polar]), _voices(rows[lately & polar]), share)
+
+    # Rest and return.
+
+    @property
+    def is_block_due(self) -> bool:
+        """Whether ten minutes of watermark have gone by since the last block. Every partition has its own minute for
+        it, so that not all are made at once.
+        """
+        return self._sealed_to is not None and self._slot != self._block
+
+    @property
+    def _slot(self) -> int | None:
+        now_ms = self._watermark.now_ms
+        shift = self.partition * BLOCK_MS // max(self._watermark.partitions, 1)
+        return None if now_ms is None else (now_ms - shift) // BLOCK_MS
+
+    def block(self) -> Block:
+        """What is sealed, exact at `position`. Only when all that was taken in is settled, and time is known."""
+        now_ms, sealed_to = self._watermark.now_ms, self._sealed_to
+        if now_ms is None or sealed_to is None or self._new_floors or any(one.fresh for one in self._slices.values()):
+            raise BrokenPromise("a block of what is not settled")
+        self._block = self._slot
+        # Floors matter longest; every row of a pane that is not sealed arrived later than the oldest of them.
+        resume = self._trail.since(now_ms - self._times.floor_ms, self._position)
+        self._trail.forget(resume)
+        whole = sealed_to // MINUTE // SPAN * SPAN  # the first minute of the span that is not sealed yet
+        held = self._minutes.held()
+        minutes = tuple((minute, sums) for minute, sums in held if minute < whole)
+        state = packed(self._state([one for one in held if one[0] >= whole]))
+        return Block(self.partition, self._watermark.partitions, self._position, resume, now_ms, state, minutes)
+
+    def _state(self, minutes: Iterable[tuple[int, Sums]]) -> "_State":
+        # Votes in panes that are not sealed are cast anew, from the rows.
+        voted = self._voted.without(keys_of(self._picked(self._closed(), VOTED, None).rows()))
+        names = tuple(index.names for index in self._indices())
+        return _State(
+            pack_sums(minutes), names, self._position, self._trail.points, self.marks, self._watermark.now_ms,
+            self._wellness.snapshot(), voted.snapshot(), self._voted_on_time.snapshot(), self._usual.snapshot(),
+            self._watch.snapshot(), self._minute, self._closed_to, self._sealed_to, self._judged_from, self._judged_to,
+            tuple(self._told))
+
+    def _indices(self) -> tuple[Index, ...]:
+        return self._brands, self._sources, self._langs, self._models, self._rules
+
+    @classmethod
+    def restore(cls, block: Block, times: Times | None = None) -> "Tracker":
+        """The tracker that made a block, as it stood then, but for rows and floors: `apply` the log from its `resume`.
+
+        Raises `BrokenPromise` for bytes that `block` did not write.
+        """
+        state = unpacked(block.state, _State)
+        tracker = cls(block.partition, block.partitions, times)
+        tracker._brands, tracker._sources, tracker._langs, tracker._models, tracker._rules = map(Index, state.names)
+        tracker._position, tracker._trail = state.position, Trail(state.trail)
+        tracker._watermark = Watermark(block.partitions, state.marks, state.now_ms)
+        tracker._wellness, tracker._usual = Wellness.restore(state.wellness), UsualSources.restore(state.usual)
+        tracker._voted, tracker._voted_on_time = Voted.restore(state.voted), Voted.restore(state.voted_on_time)
+        names = Names(tracker._brands.names, tracker._sources.names, tracker._langs.names)
+        tracker._watch = Watch.restore(state.watch, names)
+        tracker._minutes.restore([*block.minutes, *unpack_sums(state.minutes)])
+        tracker._minute, tracker._closed_to, tracker._sealed_to = state.minute, state.closed_to, state.sealed_to
+        tracker._judged_from, tracker._judged_to = state.judged_from, state.judged_to
+        tracker._told, tracker._is_behind = list(state.told), True
+        tracker._block = tracker._slot
+        return tracker
 
     def _authors(self, first: int, after: int, brands: Ints) -> Ints:
         """Distinct authors of these brands, by brand, in the panes that still have their rows."""
@@ -424,6 +547,38 @@ class Tracker:
         minutes = sum(part.nbytes for _, part in self._minutes.held())
         voted = self._voted.nbytes() + self._voted_on_time.nbytes()
         return sum(one.nbytes() for one in self._slices.values()) + voted + minutes
+
+
+class _State(msgspec.Struct, frozen=True):
+    """A tracker's state but for the rows, the floors and the sums of whole spans."""
+
+    minutes: bytes  # the sums of the sealed minutes after those spans
+    names: tuple[list[str], ...]  # brands, sources, langs, models, rules
+    position: int
+    trail: tuple[Point, ...]
+    marks: dict[int, int]
+    now_ms: int | None
+    wellness: bytes
+    voted: bytes
+    voted_on_time: bytes
+    usual: bytes
+    watch: bytes
+    minute: int | None
+    closed_to: int | None
+    sealed_to: int | None
+    judged_from: int | None
+    judged_to: int | None
+    told: tuple[Swing, ...]
+
+
+def _latest_ms(frame: Frame) -> int:
+    """The latest arrival that a frame speaks of: by its marks, or by rows and floors whose marks come in a later piece.
+    """
+    latest = max((mark.mark_ms for mark in frame.marks), default=NEVER)
+    for some in (frame.rows, frame.floors):
+        if len(some):
+            latest = max(latest, int(some["arrival"].max()))
+    return latest
 
 
 class _Held(NamedTuple):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from streams.heart.facts import Bools
 from streams.heart.minute import Ints, Minute, Segments
+from streams.heart.packed import pack, unpack
 from streams.heart.pane import UNIT
 from streams.heart.swing import RING, Floats
 
@@ -30,11 +31,18 @@ class Dimension(NamedTuple):
     names: Sequence[str]
 
 
+class _State(NamedTuple):
+    lately: list[tuple[Ints, Floats, Segments]]
+    key: Ints
+    sums: Floats
+    counts: Floats
+
+
 class Usual:
     """What is usual of all brands of a partition. A brand's `series`: its place in the order of waking."""
 
     def __init__(self) -> None:
-        self._lately: deque[tuple[Ints, Ints, Segments]] = deque(maxlen=RING)  # brands, their counts, segments
+        self._lately: deque[tuple[Ints, Floats, Segments]] = deque(maxlen=RING)  # brands, their counts, segments
         self._key: Ints = np.zeros(0, np.int64)  # rising; see `minute.segment_key`
         self._sums: Floats = np.zeros((0, 4))  # votes, the sum of their moods; the same of posts
         self._counts: Floats = np.zeros((0, 5))  # votes, posts, copies, mentions, sum of the posts' moods
@@ -80,6 +88,20 @@ class Usual:
             self._key = keys[order]
             self._sums = np.concatenate([self._sums, np.zeros((len(fresh), 4))])[order]
         self._sums[np.searchsorted(self._key, key)] += sums
+
+    # Rest and return.
+
+    def snapshot(self) -> bytes:
+        """The state as bytes; the same state gives the same bytes."""
+        return pack(_State(list(self._lately), self._key, self._sums, self._counts))
+
+    @classmethod
+    def restore(cls, data: bytes) -> "Usual":
+        """The one that made a snapshot. Raises `BrokenPromise` for other bytes."""
+        usual = cls()
+        lately, usual._key, usual._sums, usual._counts = unpack(data, _State)
+        usual._lately.extend(lately)
+        return usual
 
     # What is asked of it.
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from streams.heart.chance import ONSET_MINUTES, by_chance
 from streams.heart.incident import Cause, Copies, Part, Standing, Step, Swing
 from streams.heart.minute import MINUTE_MS, Ints, Minute
+from streams.heart.packed import pack, unpack
 from streams.heart.pane import UNIT, Rows
 from streams.heart.reasons import Posts, authenticity, causes, concentration, copied, parts, ranked
 from streams.heart.swing import Detector, Knobs, Turn
@@ -96,6 +97,16 @@ class _Brand:
     volume: _Incident | None = None
 
 
+class _State(NamedTuple):
+    detector: bytes
+    volume: bytes
+    usual: bytes
+    brands: list[_Brand]
+    last: Ints
+    numbers: Ints
+    series: Ints
+
+
 class Watch:
     """The incidents of all brands of a partition. `step` it minute by minute."""
 
@@ -107,6 +118,25 @@ class Watch:
         self._last: Ints = np.zeros(0, np.int64)  # series -> the last minute in which it was mentioned
         self._numbers: Ints = np.zeros(0, np.int64)  # series -> brand
         self._series: Ints = np.zeros(0, np.int64)  # brand -> series; -1: none of its own yet
+
+    # Rest and return.
+
+    def snapshot(self) -> bytes:
+        """The state as bytes; the same state gives the same bytes."""
+        return pack(_State(self._detector.snapshot(), self._volume.snapshot(), self._usual.snapshot(),
+                           self._brands, self._last, self._numbers, self._series))
+
+    @classmethod
+    def restore(cls, data: bytes, names: Names) -> "Watch":
+        """The one that made a snapshot, over the names that it had. Raises `BrokenPromise` for other bytes."""
+        watch = cls(names)
+        state = unpack(data, _State)
+        watch._detector, watch._volume = Detector.restore(state.detector), Volume.restore(state.volume)
+        watch._usual = Usual.restore(state.usual)
+        watch._brands, watch._last, watch._numbers, watch._series = state[3:]
+        return watch
+
+    # A minute.
 
     def step(self, minute: Minute, sick: frozenset[int], held: Held) -> list[Swing]:
         """Takes a minute; returns the steps of its incidents, of mood and then of volume, each by brand. `sick`:

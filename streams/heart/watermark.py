@@ -7,7 +7,7 @@ time stops. The *highest* mark is where the present is shown.
 Knows nothing of rows, figures or Kafka.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from streams.heart.frame import Mark
 from streams.heart.pane import PANE_MS
@@ -18,10 +18,12 @@ GUARD_MS = 2_000
 class Watermark:
     """The marks of all posts partitions, and the time they prove."""
 
-    def __init__(self, partitions: int) -> None:
-        self.marks: dict[int, int] = {}
-        self._silent = set(range(partitions))  # not heard of yet
-        self.now_ms: int | None = None  # the watermark; None: not every partition has been heard of
+    def __init__(self, partitions: int, marks: Mapping[int, int] | None = None, now_ms: int | None = None) -> None:
+        """`marks` and `now_ms`: those of another one, to go on from."""
+        self.partitions = partitions
+        self.marks = dict(marks or {})
+        self._silent = set(range(partitions)) - self.marks.keys()  # not heard of yet
+        self.now_ms = now_ms  # the watermark; None: not every partition has been heard of
 
     def update(self, marks: Iterable[Mark]) -> None:
         """Takes marks in any order, as often as they come."""

@@ -26,6 +26,7 @@ ROWS: Mapping[str, Callable[[Bench], Row]] = {
     "firehose": score.unmatched_kafka,
     "flow": flow.post_to_metric,
     "recovery": pulse.recovery,
+    "blocks": pulse.recovery_from_blocks,
     "mention": heart.memory_mention,
     "day": heart.memory_day,
     "backtest": backtest.history,

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from streams.scrape import Page
 from streams.settings import Settings
 from tests.bench.mentions import Mentions, brands
-from tests.bench.stage import PARTITIONS, Bench, Message, fill
+from tests.bench.stage import PARTITIONS, Bench, Message, fill, records_in
 from tests.bench.table import Row
 
 BRANDS = 1000
@@ -18,6 +19,7 @@ LIVE_S = 30
 REST_S = 3.0
 MINUTE_MS = 60_000
 HELD_MS = 55 * MINUTE_MS
+DAY_MIN = 23 * 60
 ROWS = "denyut_mention_rows_total"
 
 
@@ -40,6 +42,36 @@ def recovery(bench: Bench) -> Row:
     return Row(f"recovery of {BRANDS:,} brands with {count:,} mentions inside the grace", "<= 15 s", f"{took_s:.1f} s",
                took_s <= 15, f"from the assignment until all partitions are shown; read back from Kafka, {frames:,} "
                f"frames of {count / max(frames, 1):.0f} mentions, as written by one score worker")
+
+
+def recovery_from_blocks(bench: Bench) -> Row:
+    """The same hour and a day before it, every brand spoken of in every minute: from blocks, and without."""
+    settings, count = _settings(bench), bench.size(MENTIONS)
+    now_ms = int(time.time() * 1000)
+    fill(settings.brokers, settings.topic("mentions"), chain(_day(bench.size(DAY_MIN), now_ms), _hour(count, now_ms)))
+    with bench.worker("pulse", settings) as worker:
+        worker.wait(lambda page: _shown(page) >= count)
+        without_s = worker.page().values("denyut_recovery_seconds_sum")[0]
+        fill(settings.brokers, settings.topic("mentions"), _flush(Mentions(brands(BRANDS), PARTITIONS), 1))
+        page = worker.wait(lambda page: page.count("denyut_block_seconds_count") >= PARTITIONS)
+        shown, written_s = _shown(page), page.values("denyut_block_seconds_sum")[0]
+    with bench.worker("pulse", settings) as worker:
+        page = worker.wait(lambda page: _shown(page) == shown)
+    took_s = page.values("denyut_recovery_seconds_sum")[0]
+    frames = page.count("denyut_recovered_frames_total")
+    megabytes = sum(len(value or b"") for value in records_in(settings, "blocks")) / 1e6
+    return Row("the same with a busy day behind it, from blocks", "<= 15 s", f"{took_s:.1f} s", took_s <= 15,
+               f"{without_s:.1f} s from the log alone; {shown:,} mentions of 24 h, {frames:,} frames read again; the "
+               f"blocks, {megabytes:.0f} MB before Kafka compresses them, were written in {written_s:.1f} s")
+
+
+def _day(minutes: int, now_ms: int) -> Iterator[Message]:
+    """Every brand once a minute, up to an hour ago; a frame for every partition and minute."""
+    said = Mentions(brands(BRANDS), PARTITIONS)
+    for minute in range(minutes, 0, -1):
+        start_ms = now_ms - HELD_MS - minute * MINUTE_MS
+        for at in range(PARTITIONS):
+            yield None, said.frame(at, said.every(at, 1, start_ms), start_ms + MINUTE_MS), at
 
 
 def _shown(page: Page) -> int:

@@ -203,16 +203,25 @@ def written(posts: Iterable[Post]) -> Iterator[Message]:
 
 def frames_in(settings: Settings) -> Iterator[tuple[int, Frame]]:
     """Every frame of the mentions, and when the broker wrote it (ms)."""
+    return ((record.timestamp, unpack(record.value)) for record in _records(settings, "mentions"))
+
+
+def records_in(settings: Settings, topic: str) -> Iterator[bytes | None]:
+    """The value of every record of a topic of many partitions."""
+    return (record.value for record in _records(settings, topic))
+
+
+def _records(settings: Settings, topic: str) -> Iterator[Any]:
     from kafka import KafkaConsumer, TopicPartition
 
     consumer = KafkaConsumer(bootstrap_servers=settings.brokers, group_id=None)
     try:
-        tps = [TopicPartition(settings.topic("mentions"), number) for number in range(PARTITIONS)]
+        tps = [TopicPartition(settings.topic(topic), number) for number in range(PARTITIONS)]
         consumer.assign(tps)
         consumer.seek_to_beginning(*tps)
         ends = consumer.end_offsets(tps)
         while any(consumer.position(tp) < end for tp, end in ends.items()):
             for records in consumer.poll(1000).values():
-                yield from ((record.timestamp, unpack(record.value)) for record in records)
+                yield from records
     finally:
         consumer.close()

@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from streams.feed import Feed, Rules
 from streams.heart.errors import BadSetting
+from streams.keeping import named, policy_of
 from streams.settings import Settings
 from streams.topics import create
 from tests.faults.kafka import Kafka
@@ -51,7 +52,7 @@ def _written(settings: Settings) -> list[tuple[bytes, bytes | None]]:
 
 def test_a_refused_post_takes_nobody_with_it(kafka: Kafka, settings: Settings) -> None:
     """One that the broker refuses for good is counted, one that it refuses for now is not; all others are written."""
-    strict = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": str(3_600_000),
+    strict = {**policy_of(named("posts"), replay=True), "message.timestamp.before.max.ms": str(3_600_000),
               "max.message.bytes": "20000"}
     with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
         admin.create_topics({settings.topic("posts"): {
@@ -145,4 +146,4 @@ def test_a_feed_waits_for_its_broker(kafka: Kafka, settings: Settings, caplog: p
         feed.tick(T0)
         assert feed.flush(30)
         assert feed.tally.sent == {"tick": PARTITIONS}
-    assert f"waiting for Kafka: no connection to {kafka.address}" in caplog.text
+    assert f"waiting for Kafka: no Kafka broker answers at {kafka.address}" in caplog.text

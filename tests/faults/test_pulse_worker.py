@@ -24,8 +24,7 @@ BRANDS = [f"brand-{number}" for number in range(40)]
 PARTITIONS = 4
 SESSION_S = 4.0
 WAIT_S = 60.0  # the most that anything here may take on a busy machine
-WORK = "import os, sys; from streams.agents.pulse import run; from streams.settings import Settings\n"
-WORK += "import logging; logging.basicConfig(); sys.exit(run(Settings.read(os.environ)))"
+WORK = "import sys; from streams.cli import main; sys.argv[1:] = [\"work\", \"pulse\"]; main()"
 
 
 class Worker:

@@ -5,80 +5,38 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from copy import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
-from streams.agents.swings import BUDGET_S, Posts
+from streams.agents.swings import BUDGET_S, Posts, Steps
 from streams.clock import Clock
 from streams.heart.brands import Brands
 from streams.heart.incident import Step, Swing, decode, key
-from streams.heart.intake import Intake, Judged, Record, Scored
-from streams.heart.post import Post, encode, encode_tick, from_ms, post_key, tick_key
+from streams.heart.incident import encode as encode_step
+from streams.heart.intake import Intake, Judged, Record
 from streams.settings import Settings
 from streams.topics import create
+from streams.wire import Wire
 from tests.faults.kafka import Kafka
 from tests.faults.test_pulse_worker import Worker, free_port
+from tests.incidents import swing
+from tests.story import (
+    BRANDS_TOML,
+    CALM_MIN,
+    MINUTE_MS,
+    MOODS,
+    PARTITIONS,
+    PLANTED,
+    START_MS,
+    SWING_MIN,
+    Story,
+)
 
-PARTITIONS = 2
-START_MS = 1_735_689_600_000  # time is in the records: any will do that has passed
-MINUTE_MS, TICK_MS = 60_000, 10_000
-CALM_MIN, SWING_MIN, AFTER_MIN = 480, 40, 35  # a baseline is warm after 360, a swing over after a calm of 15
-A_MINUTE = 12  # posts
 WAIT_S = 300.0  # a machine with other work needs ten times as long as one without
-PLANTED = "kettle"
-BRANDS_TOML = """
-number = 1
-published = 2020-01-01T00:00:00Z
-[[brand]]
-name = "quovira"
-any = ["quovira"]
-[[brand]]
-name = "arunika"
-any = ["arunika"]
-"""
-MOODS = {"awful": Scored(-0.9, 0), "usual": Scored(0.0, 1), "lovely": Scored(0.9, 2)}
-Minute = list[tuple[int, int, bytes, bytes | None]]  # posts partition, arrival, key, value
-
-
-class Story:
-    """Posts about two brands, minute by minute: a calm of eight hours, then one of them falls, and recovers."""
-
-    def __init__(self) -> None:
-        rng = random.Random(7)
-        self.texts: list[str] = []
-        self.minutes = [self._minute(minute, rng) for minute in range(CALM_MIN + SWING_MIN + AFTER_MIN)]
-
-    def _minute(self, minute: int, rng: random.Random) -> Minute:
-        since_ms = START_MS + minute * MINUTE_MS
-        said: Minute = [self._said(since_ms + 2000 * at, brand, CALM_MIN <= minute < CALM_MIN + SWING_MIN, rng)
-                for at in range(2 * A_MINUTE) for brand in (("quovira", "arunika")[at % 2],)]  # fmt: skip
-        ticks = [(at, ms, tick_key("tests"), encode_tick({"demo": ms}))
-                 for ms in range(since_ms + TICK_MS, since_ms + MINUTE_MS + 1, TICK_MS) for at in range(PARTITIONS)]
-        return sorted([*said, *ticks], key=lambda one: one[1])
-
-    def _said(self, at_ms: int, brand: str, falls: bool, rng: random.Random) -> tuple[int, int, bytes, bytes]:
-        number = len(self.texts)
-        falls = falls and brand == "quovira" and rng.random() < 0.85
-        mood = "awful" if falls else rng.choice(list(MOODS))
-        about = PLANTED if falls and rng.random() < 0.7 else rng.choice(["delivery", "price", "colour"])
-        self.texts.append(f"{brand} {about} {mood} thing{number}")
-        post = Post(id=post_key("demo", str(number), b"tests"), source="demo", text=self.texts[-1], lang="en",
-                    created_at=from_ms(at_ms), author=f"author-{number}")  # fmt: skip
-        return number % PARTITIONS, at_ms + 500, post.key, encode(post)
-
-    def without(self, names: Sequence[str], minute: int) -> "Story":
-        """The same, but that these posts are removed at the end of a minute."""
-        other = copy(self)
-        last_ms = max(arrival for _, arrival, *_ in self.minutes[minute])
-        homes = {name: at for some in self.minutes for at, _, name, _ in some}
-        removals: Minute = [(homes[name.encode()], last_ms, name.encode(), None) for name in names]
-        other.minutes = [[*said, *removals] if at == minute else said for at, said in enumerate(self.minutes)]
-        return other
 
 
 class Scene:
@@ -156,6 +114,14 @@ class Scene:
     def steps(self) -> list[Swing]:
         """The steps told so far."""
         return [decode(value) for _, value in self.records()]
+
+    def standing(self) -> dict[bytes, Swing]:
+        """The step that stands under each key: the last that was told."""
+        return {name: decode(value) for name, value in self.records()}
+
+    def explained(self) -> Swing:
+        """The explanation that stands."""
+        return next(step for step in self.standing().values() if step.state is Step.EXPLAINED)
 
     def wait_for(self, *states: Step) -> list[Swing]:
         """Waits until steps of all these states have been told."""
@@ -235,10 +201,56 @@ def test_posts_are_read_back_by_their_places(kafka: Kafka) -> None:
     rng = random.Random(3)
     wanted = {(at, offset) for at in range(PARTITIONS) for offset in (*rng.sample(range(count), 380), 1, 2, 3)}
     got: dict[tuple[int, int], bytes | None] = {}
-    reading = Posts(kafka.address, topic).read(
+    reading = Posts(Wire(kafka.address), topic).read(
         {*wanted, (0, count), (1, 10 * count)}, lambda place, name, _: got.update({place: name}))  # fmt: skip
     asyncio.run(asyncio.wait_for(reading, BUDGET_S))
     assert got == {(at, offset): str(PARTITIONS * offset + at).encode() for at, offset in wanted}
+
+
+def test_steps_are_followed_from_a_week_ago_on(kafka: Kafka) -> None:
+    """From a real broker: what was told before the start, then what is told since; while there is no topic, it waits.
+
+    What was told longer ago than posts live is nobody's to forget any more.
+    """
+    settings = Settings(brokers=kafka.address, prefix=f"steps-{uuid.uuid4().hex[:8]}", partitions=PARTITIONS)
+    topic, now_ms = settings.topic("swings"), int(time.time() * 1000)
+    got: list[str] = []
+
+    async def told(name: str, at_ms: int) -> None:
+        await asyncio.to_thread(_tell, kafka, topic, swing(id=name), at_ms)
+
+    async def pause(_: float) -> None:
+        if not got:
+            await asyncio.to_thread(_make, kafka, topic)
+            await told("old", now_ms - 8 * 86_400_000)
+            await told("lately", now_ms - 86_400_000)
+
+    async def follow() -> None:
+        caught_up = asyncio.Event()
+        following = asyncio.ensure_future(
+            Steps(Wire(kafka.address), topic, pause).follow(lambda step: got.append(step.id), caught_up.set))
+        await asyncio.wait_for(caught_up.wait(), WAIT_S)
+        assert got == ["lately"]
+        await told("now", now_ms)
+        while len(got) < 2:
+            await asyncio.sleep(0.05)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(follow(), WAIT_S))
+    assert got == ["lately", "now"]
+
+
+def _make(kafka: Kafka, topic: str) -> None:
+    """A topic whose records bear the times that they are given."""
+    asked = {"num_partitions": 1, "replication_factor": 1, "configs": {"message.timestamp.type": "CreateTime"}}
+    with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
+        admin.create_topics({topic: asked}, wait_for_metadata=True)
+
+
+def _tell(kafka: Kafka, topic: str, step: Swing, at_ms: int) -> None:
+    with KafkaProducer(bootstrap_servers=kafka.address, enable_idempotence=False) as producer:
+        producer.send(topic, encode_step(step), key(step), timestamp_ms=at_ms).get(30)
 
 
 @pytest.mark.slow
@@ -278,6 +290,40 @@ def test_a_removed_post_is_quoted_by_nobody(scenes: Scenes) -> None:
     explained = next(step for step in scene.wait_for(Step.EXPLAINED) if step.state is Step.EXPLAINED)
     assert explained.exemplars
     assert not set(explained.exemplars) & set(told.explained.exemplars)
+
+
+@pytest.mark.slow
+def test_a_post_that_is_removed_later_is_quoted_no_more(scenes: Scenes) -> None:
+    """The step is told again under its key, with other exemplars, from the posts that are left."""
+    told = scenes.undisturbed()
+    opens = (told.opened.at_ms - START_MS) // MINUTE_MS
+    scene = scenes.new(told.story.without(told.explained.exemplars, opens + 2))
+    scene.tell(opens + 1)
+    scene.wait_for(Step.OPENED, Step.EXPLAINED)
+    first = scene.explained()
+    scene.tell(opens + 3)
+    scene.wait(lambda: not set(scene.explained().exemplars) & set(told.explained.exemplars))
+    again = scene.explained()
+    assert (again.id, again.step, len(again.exemplars)) == (first.id, first.step, 3)
+    assert PLANTED in {term.term for term in again.terms}
+
+
+@pytest.mark.slow
+def test_a_swing_whose_posts_are_removed_is_withdrawn(scenes: Scenes) -> None:
+    """When those who fell take it back: its severity falls on the page, and nothing is quoted."""
+    story, now = Story(), CALM_MIN + SWING_MIN  # before it the page says nothing of severity: it is a replay
+    fell = [name.decode() for some in story.minutes[CALM_MIN:now] for _, _, name, value in some
+            if b'"quovira ' in (value or b"")]  # fmt: skip
+    scene = scenes.new(story.without(fell, now))
+    scene.tell(now)
+    opened = scene.wait_for(Step.OPENED, Step.EXPLAINED)[0]
+    scene.wait(lambda: scene.severity() >= opened.severity)
+    assert scene.explained().exemplars
+    scene.tell(now + 4)
+    steps = scene.wait_for(Step.WITHDRAWN)
+    assert (steps[-1].ended, steps[-1].id) == ("withdrawn", opened.id)
+    scene.wait(lambda: scene.severity() == 0)
+    scene.wait(lambda: not any(step.exemplars or step.terms for step in scene.standing().values()))
 
 
 @pytest.mark.slow

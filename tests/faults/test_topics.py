@@ -1,6 +1,9 @@
-"""Topics are made as the table says, once, by a real broker."""
+"""Topics are made as the table says, once, by a real broker; and nothing starts where they are kept otherwise."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from itertools import count
 
 import pytest
@@ -8,8 +11,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.heart.errors import BadSetting, LostBroker
+from streams.keeping import HOUR, TOPICS, named, policy_of
 from streams.settings import Settings
-from streams.topics import TOPICS, State, create, partitions
+from streams.topics import State, create, partitions
 from tests.faults.kafka import Kafka
 
 _number = count()
@@ -30,9 +34,19 @@ def _configs(kafka: Kafka, topic: str) -> dict[str, str]:
     return {key: one["value"] for key, one in said.items()}
 
 
-def _make(kafka: Kafka, topic: str, partitions: int) -> None:
+def _make(kafka: Kafka, topic: str, partitions: int, configs: Mapping[str, str] | None = None) -> None:
+    asked = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(configs or {})}
     with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
-        admin.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1}}, wait_for_metadata=True)
+        admin.create_topics({topic: asked}, wait_for_metadata=True)
+
+
+def _start(settings: Settings, *words: str) -> tuple[int, str]:
+    """`denyut WORDS`: the exit code, and what it said on its standard error."""
+    environ = {name: said for name, said in os.environ.items() if not name.startswith("DENYUT_")}
+    environ |= {"DENYUT_BROKERS": settings.brokers, "DENYUT_PREFIX": settings.prefix, "DENYUT_HTTP": "127.0.0.1:0"}
+    done = subprocess.run([sys.executable, "-P", "-m", "streams.cli", *words], env=environ, capture_output=True,
+                          text=True, timeout=120, check=False)
+    return done.returncode, done.stderr
 
 
 def test_topics_have_the_policies_of_the_table(kafka: Kafka, settings: Callable[..., Settings]) -> None:
@@ -75,7 +89,7 @@ def test_posts_and_mentions_must_agree(kafka: Kafka, settings: Callable[..., Set
     _make(kafka, settings().topic("posts"), 3)
     _make(kafka, settings().topic("mentions"), 4)
     for ask in (create, partitions):
-        with pytest.raises(BadSetting, match=r"posts has 3 and .*mentions has 4 partitions"):
+        with pytest.raises(BadSetting, match=r"posts has 3, .*mentions has 4 partitions"):
             ask(settings())
 
 
@@ -93,7 +107,7 @@ def test_a_refusal_is_the_users(settings: Callable[..., Settings]) -> None:
 
 def test_nobody_there_is_a_lost_broker() -> None:
     """No answer is nobody's fault, and comes in bounded time."""
-    with pytest.raises(LostBroker, match=r"no connection to 127\.0\.0\.1:1"):
+    with pytest.raises(LostBroker, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         create(Settings(brokers="127.0.0.1:1"))
 
 
@@ -113,3 +127,61 @@ def test_arrival_is_the_brokers_time_but_in_a_replay(
     records = consumer.poll(30_000)[tp]
     consumer.close()
     assert (records[0].timestamp == 1_577_836_800_000) is replay
+
+
+FEED, SCORE, PULSE = ("feed", "public", "--for", "1"), ("work", "score"), ("work", "pulse")
+WRONG = [
+    (FEED, "posts", {"retention.ms": "1209600000"}, "1209600000 (14d), expected at least 86400000 (1d) and at most "
+                                                    "604800000 (7d)"),
+    (SCORE, "posts", {"min.compaction.lag.ms": "3600000"}, "3600000 (1h), expected at least 43200000 (12h)"),
+    (SCORE, "mentions", {"max.message.bytes": "1000000"}, "1000000, expected at least 4000000"),
+    (PULSE, "mentions", {"cleanup.policy": "compact"}, "compact, expected delete"),
+    (PULSE, "blocks", {"max.compaction.lag.ms": "9223372036854775807"}, "9223372036854775807 (for ever), expected at "
+                                                                               "most 72000000 (20h)"),
+    (PULSE, "swings", {"segment.ms": "604800000"}, "604800000 (7d), expected at most 14400000 (4h)"),
+]
+
+
+@pytest.mark.parametrize(("words", "name", "wrong", "says"), WRONG, ids=[f"{w[1]}-{n}" for w, n, _, _ in WRONG])
+def test_a_topic_that_breaks_a_promise_stops_the_start(
+    kafka: Kafka, settings: Callable[..., Settings], words: tuple[str, ...], name: str, wrong: dict[str, str], says: str
+) -> None:
+    """Exit code 2, and one line that names topic, key and both numbers."""
+    topic = settings().topic(name)
+    _make(kafka, topic, 12 if named(name).many else 1, {**policy_of(named(name)), **wrong})
+    create(settings())
+    code, said = _start(settings(), *words)
+    assert (2, True) == (code, f"{topic} has {next(iter(wrong))}={says}" in said), said
+
+
+@pytest.mark.parametrize(("words", "name"), [(FEED, "mentions"), (SCORE, "rejects"), (PULSE, "blocks")],
+                         ids=["feed", "score", "pulse"])
+def test_a_topic_with_another_number_of_partitions_stops_the_start(
+    kafka: Kafka, settings: Callable[..., Settings], words: tuple[str, ...], name: str
+) -> None:
+    """Exit code 2, and both numbers."""
+    topic = settings().topic(name)
+    _make(kafka, topic, 4, policy_of(named(name)))
+    _make(kafka, settings().topic("posts"), 3, policy_of(named("posts")))
+    if name != "mentions":
+        create(settings())
+    code, said = _start(settings(), *words)
+    assert 2 == code, said
+    assert f"{settings().topic('posts')} has 3" in said
+    assert f"{topic} has 4" in said
+
+
+def test_what_is_kept_more_carefully_is_not_in_the_way(kafka: Kafka, settings: Callable[..., Settings]) -> None:
+    """Text that goes sooner than we promise is nobody's loss."""
+    careful = {"retention.ms": str(48 * HOUR), "max.compaction.lag.ms": str(14 * HOUR), "segment.ms": str(HOUR // 2)}
+    _make(kafka, settings().topic("posts"), 3, {**policy_of(named("posts")), **careful})
+    create(settings())
+    assert 3 == partitions(settings())
+
+
+def test_a_public_clock_asks_for_the_feeds_times(kafka: Kafka, settings: Callable[..., Settings]) -> None:
+    """By the broker's time each post of a replay would be late; the start says so."""
+    create(settings())
+    replaying = Settings(brokers=kafka.address, prefix=settings().prefix, clock="1577836800000@1795586400000x240")
+    with pytest.raises(BadSetting, match=r"type=LogAppendTime, expected CreateTime"):
+        partitions(replaying)

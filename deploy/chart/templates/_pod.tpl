@@ -94,6 +94,10 @@ spec:
         capabilities: {drop: [ALL]}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
+        {{- if include "denyut.kafka.files" . }}
+        # What is here is read once: another password or certificate takes a restart.
+        - {name: kafka, mountPath: /etc/denyut/kafka, readOnly: true}
+        {{- end }}
         {{- if include "denyut.brands" . }}
         # The folder, never a subPath: a file mounted so would stay as it was when the pod began.
         - {name: brands, mountPath: /etc/denyut/brands, readOnly: true}
@@ -111,6 +115,13 @@ spec:
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 64Mi}
+    {{- with include "denyut.kafka.files" . }}
+    - name: kafka
+      projected:
+        defaultMode: 0440
+        sources:
+          {{- . | trim | nindent 10 }}
+    {{- end }}
     {{- with include "denyut.brands" . }}
     - name: brands
       configMap:
@@ -172,6 +183,7 @@ spec:
   "DENYUT_STOP_MS" (printf "%ds" (int64 $values.stopSeconds))
   "ORT_DISABLE_TELEMETRY" "1"
   "HF_HUB_OFFLINE" "1" -}}
+{{- $env = merge $env (include "denyut.kafka.env" . | fromJson) -}}
 {{- if include "denyut.brands" . }}{{ $_ := set $env "DENYUT_BRANDS" (printf "/etc/denyut/brands/%s" $values.brands.key) }}{{ end -}}
 {{- if include "denyut.secret" . }}{{ $_ := set $env "DENYUT_SECRET_FILE" "/etc/denyut/secret/ids.key" }}{{ end -}}
 {{- if include "denyut.policy" . }}{{ $_ := set $env "DENYUT_POLICY" "/etc/denyut/policy/policy.toml" }}{{ end -}}

@@ -157,6 +157,12 @@ def from_zero(says: Says, *asks: Ask) -> timeseries.Panel:
     return lines(says, *asks).min(0).fill_opacity(8)
 
 
+def now_and_then(says: Says, *asks: Ask) -> timeseries.Panel:
+    """What is measured minutes apart, as dots: most steps have no value, so there is nothing to draw a line through."""
+    dots = from_zero(says, *asks).draw_style(c.GraphDrawStyle.POINTS)
+    return dots.show_points(c.VisibilityMode.ALWAYS).point_size(5).fill_opacity(0)
+
+
 def stacked(says: Says, *asks: Ask) -> timeseries.Panel:
     """Parts of a sum over time."""
     stack = common.StackingConfig().mode(c.StackingMode.NORMAL).group("A")

@@ -30,6 +30,7 @@ from deploy.grafana.boards.parts import (
     lines,
     listed,
     mapped,
+    now_and_then,
     override,
     painted,
     sorted_by,
@@ -51,12 +52,21 @@ STEPS = ("opened", "explained", "risen", "closed", "withdrawn")
 QUANTILES = (0.5, 0.95, 0.99)
 UNSEEN = "What a worker does before its first scrape is not in it."
 
+BLOCKS = ("written", "taken", "failed", "torn", "newer", "foreign")
 _DELAYS = "max by (partition) (denyut_watermark_delay_seconds)"
-BEHIND = (
-    f'label_replace(max({_DELAYS}), "partition", "worst", "", "")'
-    f' or label_replace(quantile(0.5, {_DELAYS}), "partition", "median", "", "")'
-    f" or topk(3, {_DELAYS} > 60)"
+_BLOCK_AGES = (
+    "max by (partition) (denyut_partition_watermark_timestamp_seconds)"
+    " - max by (partition) (denyut_block_timestamp_seconds)"
 )
+
+
+def spread(each: str, worse_than: int) -> str:
+    """Of what is told of each partition the worst and the median, and the worst three of those above a number."""
+    return (
+        f'label_replace(max({each}), "partition", "worst", "", "")'
+        f' or label_replace(quantile(0.5, {each}), "partition", "median", "", "")'
+        f" or topk(3, {each} > {worse_than})"
+    )
 
 
 def board() -> Board:
@@ -92,6 +102,7 @@ def board() -> Board:
                 ),
             ),
             Row("Partitions", tuple(each.span(6).height(7) for each in moves())),
+            Row("Blocks", tuple(each.span(8).height(7) for each in blocks())),
             Row("What it costs", tuple(each.span(8).height(7) for each in costs())),
             Row("Releases", (releases().span(24).height(9),)),
         ),
@@ -190,7 +201,7 @@ def lag() -> tuple[timeseries.Panel, ...]:
             "three of those that are more than a minute behind. All rise together: ticks have stopped, look at the",
             "feed. One rises: its score worker does not send marks.",
         ),
-        Ask(BEHIND, "{{partition}}"),
+        Ask(spread(_DELAYS, 60), "{{partition}}"),
     )
     oldest = from_zero(
         says(
@@ -511,7 +522,8 @@ def told() -> tuple[timeseries.Panel, ...]:
         says(
             "Explanations",
             "none",
-            "Swings asked for their terms. Empty: the posts are gone. Failed, dropped: see the logs.",
+            "Swings asked for their terms. Empty: the posts are gone. Revised: a quoted one went. "
+            "Failed, dropped: see the logs.",
         ),
         Ask(ask.happened("denyut_explanations_total", "outcome"), "{{outcome}}"),
     )
@@ -573,12 +585,43 @@ def moves() -> tuple[timeseries.Panel, ...]:
         says(
             "Frames read back",
             "short",
-            "Frames of the pulse workers' log that they read back after assignments.",
+            "Frames of the pulse workers' log that they read back after assignments: with a block some two hours of",
+            "the log, without one all of it.",
             UNSEEN,
         ),
         Ask(ask.happened("denyut_recovered_frames_total"), "frames"),
     )
     return rebalances, owned, painted(recovery, {"reading back": GOOD}), painted(frames, {"frames": NOTICE})
+
+
+def blocks() -> tuple[timeseries.Panel, ...]:
+    """What a restart goes on from."""
+    behind = from_zero(
+        says(
+            "Newest block behind its log",
+            "s",
+            "How far the newest block of a partition is behind the log's time: the worst partition, the median one,",
+            "and by number the worst three of those that are more than 30 minutes behind. One is due every 10 minutes.",
+        ),
+        Ask(spread(_BLOCK_AGES, 1800), "{{partition}}"),
+    ).fill_opacity(0)
+    painted(behind, {"worst": GOOD, "median": EVEN})
+    outcome = counts(
+        says(
+            "Blocks by outcome",
+            "none",
+            "Written: whole in Kafka. Taken: a recovery went on from it. Failed: given up, its partition went or Kafka",
+            "refused. Passed over by a recovery, for the one before it: torn, of a newer release, of another log",
+            "(foreign).",
+            UNSEEN,
+        ),
+        Ask(ask.happened("denyut_blocks_total", "outcome"), "{{outcome}}"),
+    )
+    took = now_and_then(
+        says("Writing a block", "s", "From the snapshot to the delivered manifest. Counting goes on meanwhile."),
+        *quantiles("denyut_block_seconds"),
+    )
+    return limit(behind, Step(None, "transparent"), Step(1800, SERIOUS)), listed(outcome, BLOCKS), waits(took)
 
 
 def costs() -> tuple[timeseries.Panel, ...]:

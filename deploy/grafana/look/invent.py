@@ -290,13 +290,29 @@ def pulse(sheet: Sheet, total: Line) -> None:
         for state in ("closed", "withdrawn"):
             sheet.put("denyut_swing_steps_total", {**at, "state": state}, 0.0, "counter")
         sheet.put("denyut_swing_steps_waiting", at, 0.0)
-        for outcome in ("explained", "empty", "failed", "dropped"):
+        for outcome in ("explained", "empty", "failed", "dropped", "revised"):
             asked = np.where(sheet.ago(46) >= 0, 1.0, 0.0) if outcome == "explained" else 0.0
             sheet.put("denyut_explanations_total", {**at, "outcome": outcome}, asked, "counter")
         for partition in range(0 if name == "pulse-0" else 1, 12, 2):
             behind = 4 * slow + np.abs(sheet.wander(1.5))
-            sheet.put("denyut_watermark_delay_seconds", {**at, "partition": str(partition)}, behind)
+            here = {**at, "partition": str(partition)}
+            sheet.put("denyut_watermark_delay_seconds", here, behind)
+            sheet.put("denyut_partition_watermark_timestamp_seconds", here, sheet.at - behind)
+            # One of the ten minutes that are over; partition 8 misses four of them after the restart.
+            missed = 2400 * sheet.between(115, 80) * (partition == 8)
+            sheet.put("denyut_block_timestamp_seconds", here, (sheet.at - behind) // 600 * 600 - missed)
+        blocks(sheet, at)
         common(sheet, at, "pulse", 6)
+
+
+def blocks(sheet: Sheet, at: Labels) -> None:
+    """Six partitions' blocks: one each in ten minutes; taken after the restart, one of them in place of a torn one."""
+    written = np.floor((sheet.at - sheet.at[0]) / 600) * 6
+    restarted = np.where(sheet.ago(119) >= 0, 1.0, 0.0) * (at["instance"] == "pulse-1:9100")
+    for outcome, many in {"written": written, "taken": 6 * restarted, "torn": restarted, "failed": 0 * written,
+                          "newer": 0 * written, "foreign": 0 * written}.items():  # fmt: skip
+        sheet.put("denyut_blocks_total", {**at, "outcome": outcome}, many, "counter")
+    sheet.spread("denyut_block_seconds", at, 0.01, 0.12, 0.5)
 
 
 def common(sheet: Sheet, at: Labels, worker: str, partitions: int) -> None:
