@@ -14,7 +14,7 @@ from streams.heart.errors import BrokenPromise
 from streams.heart.frame import FLOOR, ROW, Frame, Mark, Names, pack, unpack
 from streams.heart.incident import Swing
 from streams.heart.intake import Intake, Judged, Record
-from streams.heart.tracker import Times, Tracker
+from streams.heart.tracker import AGAIN_MS, Times, Tracker
 from tests.story import BRANDS_TOML, MOODS, PARTITIONS, PLANTED, Story
 
 HOME = 0  # the partition under test; both count a brand
@@ -114,6 +114,15 @@ def test_all_steps_since_the_block_are_told_again() -> None:
     tracker.caught_up()
     assert tracker.told() == undisturbed().tracker.told()
     assert len(tracker.told()) < len(undisturbed().steps)
+
+
+def test_a_block_has_the_steps_that_may_not_have_been_delivered() -> None:
+    """Those of the last hour, of what has closed as well: explanations are asked for anew."""
+    block = undisturbed().blocks[-1]
+    lately = [step for step in undisturbed().steps.values()
+              if block.watermark_ms - AGAIN_MS <= step.at_ms <= block.watermark_ms]
+    assert lately
+    assert set(lately) <= set(Tracker.restore(block).told())
 
 
 def test_only_what_still_matters_is_read_again() -> None:
