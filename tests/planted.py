@@ -270,6 +270,8 @@ FAULTS = (
     Fault("a block has the steps that may not have been delivered", "tracker",
           "tracker._told, tracker._is_behind = list(state.told), True",
           "tracker._told, tracker._is_behind = [], True", judge=RESTED),
+    Fault("all steps since the block are told again", "tracker", " and not self._is_behind and (", " and (",
+          judge=RESTED),
     Fault("a block has the open incidents", "watch", "self._brands, self._last,",
           "[_Brand(one.number) for one in self._brands], self._last,", judge=RESTED),
     Fault("a block has the last two hours", "usual", "usual._lately.extend(lately)", "pass", judge=RESTED),

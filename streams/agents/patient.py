@@ -1,7 +1,8 @@
 """Patient: a worker whose broker goes away between the first look at it and Faust's own start waits for it.
 
-Faust's producer and consumer connect once, and the worker would end with a traceback. Here each of them tries again for
-as long as the worker is wanted; what cannot be mended by waiting (a refused login) goes through.
+Faust's producer and consumer connect once, and the worker would end with a traceback. A broker that has just come back
+may answer that there is no broker, and then aiokafka's membership dies of it in silence. Here each of them tries again
+for as long as the worker is wanted; what cannot be mended by waiting (a refused login) goes through.
 Knows nothing of topics, groups or what is read.
 """
 
@@ -35,13 +36,21 @@ def fit_patience(app: Any) -> None:
     app.transport.Producer, app.transport.Consumer = PatientProducer, PatientConsumer
 
 
+def _brokers(client: Any) -> int:
+    """How many brokers the client was told of. aiokafka's producer and consumer keep it under two names."""
+    return len((client.client if hasattr(client, "client") else client._client).cluster.brokers())
+
+
 async def patiently(start: Callable[[], Awaitable[None]], owner: Any, client: str) -> None:
     """Starts until it succeeds, or `owner` is to stop. `client`: the name under which `owner` keeps aiokafka's."""
     from aiokafka.errors import KafkaConnectionError
 
     while True:
         try:
-            return await start()
+            await start()
+            if _brokers(getattr(owner, client)):
+                return
+            raise KafkaConnectionError("no broker among the brokers")
         except KafkaConnectionError as error:
             failed = getattr(owner, client)
             setattr(owner, client, None)
