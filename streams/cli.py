@@ -325,16 +325,19 @@ def tell() -> int:
 @answered
 def topics(create: bool) -> None:
     """The topics and their policies."""
-    from streams.keeping import TOPICS
+    from streams.keeping import TOPICS, policy_of
     from streams.topics import create as make
 
     chosen = settings()
+    replay = bool(chosen.clock)
     if create:
         _logs(chosen)
-        make(chosen)
+        for made in make(chosen, replay=replay):
+            for differs in made.differs:
+                click.echo(f"denyut: {made.topic} was there, with {differs}", err=True)
     for topic in TOPICS:
         click.echo(chosen.topic(topic.name))
-        for name, value in topic.policy.items():
+        for name, value in policy_of(topic, replay=replay).items():
             click.echo(f"    {name}={value}")
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from streams.findings import Line, Lines, Verdict, size
 from streams.heart.errors import BadSetting, DenyutError
-from streams.settings import PREFIX, Settings
+from streams.settings import PREFIX, Settings, unreadable
 
 ROOM = 256 << 20  # bytes: of temporary files, less is a fault
 FILES, FEW_FILES = 1024, 256  # open at once: a warning, a fault
@@ -271,8 +271,8 @@ def _secret(settings: Settings, variable: str, name: str, path: Path) -> Line:
         empty = not path.read_bytes().strip()
     except BadSetting as error:
         return Line("secrets", Verdict.FAULT, str(error))
-    except OSError as error:  # it may be the secret itself that was put there: it is not repeated
-        return Line("secrets", Verdict.FAULT, f"{variable}: its file cannot be read ({error.strerror})", "",
+    except (OSError, ValueError) as error:
+        return Line("secrets", Verdict.FAULT, unreadable(variable, str(path), error), "",
                     "name a file that this user may read")
     if empty:
         return Line("secrets", Verdict.FAULT, f"{variable}={path}: the file is empty", "a secret in it")

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 from streams.findings import Line, Lines, Verdict, size
 from streams.heart.errors import BadSetting, LostBroker
-from streams.keeping import MANY, REPLAY, TOPICS, Topic, breaches, shown
+from streams.heart.watermark import GUARD_MS
+from streams.keeping import MAKE_NEW, MANY, REPLAY, TOPICS, Topic, breaches, shown
 from streams.knock import knock
 from streams.settings import Settings
 from streams.topics import admin_of, counts, may_not_ask, policies
 from streams.wire import Wire
 
-SKEW_MS = 2000  # how far a watermark stays behind the marks: clocks that differ more make it a guess
 TICK_S = 1.3  # a feed writes a tick each second
 PATIENCE_MS = 4000  # for a broker's answers
 TIGHT = 0.1  # of a broker's disk, less is a warning
@@ -82,7 +82,7 @@ def _topics(settings: Settings, there: Mapping[str, int], theirs: Mapping[str, M
     if len(set(counted.values())) > 1:
         found = ", ".join(f"{name} has {count}" for name, count in counted.items())
         yield Line("partitions", Verdict.FAULT, found, "the same number of each",
-                   "make new ones: another DENYUT_PREFIX and `denyut topics --create`")
+                   f"delete those that differ, or {MAKE_NEW}")
 
 
 def _kept(settings: Settings, topic: Topic, partitions: int, theirs: Mapping[str, str]) -> Lines:
@@ -91,7 +91,7 @@ def _kept(settings: Settings, topic: Topic, partitions: int, theirs: Mapping[str
     if not theirs:
         yield Line("topic", Verdict.WARNING, f"{said}; {may_not_ask(name)}")
         return
-    wrong = breaches(name, topic, theirs, replay=True if topic.name == "posts" and settings.clock else None)
+    wrong = breaches(name, topic, theirs, replay=bool(settings.clock))
     for one in wrong:
         found = "nothing" if one.theirs is None else shown(one.key, one.theirs)
         yield Line("topic", Verdict.FAULT, f"{name} has {one.key}={found}", one.expected,
@@ -174,8 +174,8 @@ def _skew(admin: Any, settings: Settings, posts: Mapping[str, str]) -> Lines:
                    "time", "", "look again while a feed runs, or give this user Describe on the cluster")
         return
     worst = max(found, key=lambda one: (one.surely_ms, abs(one.least_ms + one.most_ms)))
-    if worst.surely_ms > SKEW_MS:
-        yield Line("clock", Verdict.FAULT, str(worst), f"at most {SKEW_MS / 1000:g} s",
+    if worst.surely_ms > GUARD_MS:  # so far a watermark stays behind the marks: more makes it a guess
+        yield Line("clock", Verdict.FAULT, str(worst), f"at most {GUARD_MS / 1000:g} s",
                    "let chrony or ntp set the clocks of this machine and of the brokers")
     else:
         yield Line("clock", Verdict.OK, str(worst))

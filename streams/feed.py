@@ -134,8 +134,9 @@ class Feed:
         """Hands one record over; waits while there is no room, or while its key has another one under way.
 
         `told` is called once, by any thread: "" when it is delivered, or the reason why it was not: timeout (Kafka was
-        away for too long), or one of its own. False: it can never be written, and is counted as not sent (no_key,
-        too_large, bad_time). Raises `BadSetting` once Kafka has said that we may not write.
+        away for too long, or does not let us write), or one of its own. False: it can never be written, and is counted
+        as not sent (no_key, too_large, bad_time). Raises `BadSetting` once Kafka has said that we may not write: then
+        this record was not taken in, is counted nowhere, and `told` is never called.
         """
         self._may_go_on()
         kind = "removal" if happening.value is None else "post"
@@ -220,7 +221,7 @@ class Feed:
 
         while True:
             try:
-                number = partitions(settings, embedded=self._rules.embedded)
+                number = partitions(settings, embedded=self._rules.embedded, dates=self._rules.create_time)
                 return number, KafkaProducer(**_producer_rules(settings, self._wire, self._rules))
             except (LostBroker, RetriableError) as error:
                 self._say("waiting for Kafka: %s", error)

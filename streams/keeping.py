@@ -16,6 +16,7 @@ MIN = 60_000
 HOUR = 60 * MIN
 DAY = 24 * HOUR
 FOR_EVER = -1
+MAKE_NEW = "choose another DENYUT_PREFIX and let `denyut topics --create` make new ones"
 _WITHOUT_END = 1 << 62  # what brokers say for "no limit" where -1 is none of the values
 
 
@@ -182,8 +183,7 @@ def breaches(full_name: str, topic: Topic, theirs: Mapping[str, str], *, replay:
 def refuse(broken: Iterable[Breach]) -> None:
     """Raises `BadSetting` that names every one of them; nothing where there is none."""
     if said := "; ".join(map(str, broken)):
-        raise BadSetting(f"topic {said}: alter it (kafka-configs.sh --alter --entity-type topics), or choose another "
-                         f"DENYUT_PREFIX and let `denyut topics --create` make new ones")
+        raise BadSetting(f"topic {said}: alter it (kafka-configs.sh --alter --entity-type topics), or {MAKE_NEW}")
 
 
 def same(counts: Mapping[str, int]) -> int:
@@ -194,8 +194,7 @@ def same(counts: Mapping[str, int]) -> int:
     """
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
-        raise BadSetting(f"{found} partitions: they need the same number; delete those that differ, or choose "
-                         f"another DENYUT_PREFIX and let `denyut topics --create` make new ones")
+        raise BadSetting(f"{found} partitions: they need the same number; delete those that differ, or {MAKE_NEW}")
     return next(iter(counts.values()))
 
 

@@ -25,6 +25,7 @@ PREFIX = "DENYUT_"
 DEMO_SECRET = b"denyut: everybody has this key, so it protects nobody"
 LEAST_SECRET = 16  # bytes
 LEVELS = ("debug", "info", "warning", "error")
+SECRETS = ("secret_file", "password_file", "tls_cert", "tls_key")  # settings that name a file with a secret in it
 LOGINS = ("", "plain", "scram-sha-256", "scram-sha-512")
 HOUR_MS = 3_600_000
 log = logging.getLogger("denyut.settings")
@@ -280,15 +281,15 @@ class Settings:
                              "yours; `openssl rand -hex 32 > FILE` makes one, and the same key must be kept")
         try:
             secret = Path(self.secret_file).read_bytes().strip()
-        except OSError as error:
-            raise BadSetting(f"DENYUT_SECRET_FILE={self.secret_file!r}: cannot be read ({_why(error)})") from None
+        except (OSError, ValueError) as error:
+            raise BadSetting(unreadable("DENYUT_SECRET_FILE", self.secret_file, error)) from None
         if len(secret) < LEAST_SECRET:
             raise BadSetting(f"DENYUT_SECRET_FILE={self.secret_file!r}: {len(secret)} bytes, expected at least "
                              f"{LEAST_SECRET}; `openssl rand -hex 32` makes a good one")
         return secret
 
     def rows(self) -> list[Row]:
-        """Every setting in force, as one would write it. A password that strayed into a value is masked."""
+        """Every setting in force, as one would write it. A secret that strayed into a value is masked."""
         return [Row(PREFIX + one.name.upper(), _shown(one.name, getattr(self, one.name)),
                     _said(one.name, one.default), one.metadata["meaning"]) for one in fields(self)]
 
@@ -336,10 +337,31 @@ def _said(name: str, value: Any) -> str:
 
 
 def _shown(name: str, value: Any) -> str:
-    """What may be seen of a value. What stands for a file and is none may be the password itself."""
-    if name == "password_file" and value and not Path(value).is_file():
+    """What may be seen of a value. What stands for a file and is none may be the secret itself."""
+    if name in SECRETS and value and not is_file(value):
         return "***"
     return mask(_said(name, value))
+
+
+def is_file(path: str) -> bool:
+    """Whether there is a file of that name, for us to see. What can be no name at all, as a whole key, is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def unreadable(name: str, path: str, error: Exception) -> str:
+    """What to say of the file that a setting names. `name` is the variable. What is no file is not repeated where it
+    may be a secret: whoever puts the key where its path belongs finds it in no log.
+
+    >>> unreadable("DENYUT_TLS_KEY", "-----BEGIN PRIVATE KEY-----", FileNotFoundError())
+    'DENYUT_TLS_KEY: no such file'
+    """
+    if is_file(path) or name.removeprefix(PREFIX).lower() not in SECRETS:
+        return f"{name}={path!r}: cannot be read ({_why(error)})"
+    return f"{name}: no such file" if isinstance(error, FileNotFoundError) else \
+        f"{name}: no file that can be read ({_why(error)})"
 
 
 def _why(error: Exception) -> str:

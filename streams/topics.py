@@ -19,14 +19,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from streams.heart.errors import BadSetting, LostBroker
-from streams.keeping import TOPICS, Topic, breaches, named, parts, policy_of, refuse, same
+from streams.keeping import MANY, TOPICS, Topic, breaches, named, parts, policy_of, refuse, same
 from streams.knock import knock
 from streams.settings import Settings
 from streams.wire import Wire
 
 PATIENCE_MS = 10_000
 EMBEDDED = (2, 0)  # what kafka-python must be told when it talks to the in-process broker
-PAIRED = ("posts", "mentions")  # the same number of partitions, or nothing works
+PAIRED = ("posts", "mentions")  # without both of them nothing that is written counts
 log = logging.getLogger("denyut.topics")
 
 
@@ -51,12 +51,13 @@ def create(settings: Settings, *, replay: bool = False) -> list[Made]:
     """Makes the topics that are not there and leaves the others as they are; a second time it changes nothing.
 
     With `replay` the topic of posts takes the times that its one feed gives. What is there already decides the number
-    of partitions, then `settings.partitions`. Raises `BadSetting` when posts and mentions disagree in it, when the
-    broker refuses a topic or our login, and `LostBroker` when there is none.
+    of partitions, then `settings.partitions`. Raises `BadSetting` when topics that need the same number disagree in it,
+    when the broker refuses a topic or our login, and `LostBroker` when there is none.
     """
     with admin_of(Wire.of(settings)) as admin:
         found = counts(admin, settings)
-        number = _agreed(settings, found) or settings.partitions
+        there = {settings.topic(name): found[name] for name in MANY if name in found}
+        number = same(there) if there else settings.partitions
         missing = {}
         for topic in TOPICS:
             if topic.name not in found:
@@ -74,20 +75,22 @@ def create(settings: Settings, *, replay: bool = False) -> list[Made]:
     return made
 
 
-def partitions(settings: Settings, *, embedded: bool = False) -> int:
+def partitions(settings: Settings, *, embedded: bool = False, dates: bool = False) -> int:
     """How many partitions posts and mentions have, asked from the broker (`embedded`: the one inside this process).
 
-    For whoever writes posts: proves as well that theirs keeps what is promised. Raises `BadSetting` when one of them is
-    missing, when they disagree, or when posts are kept otherwise; `LostBroker` when nobody answers.
+    For whoever writes posts: proves as well that theirs keeps what is promised. `dates`: the caller gives each record a
+    time; then, also without a public clock, the topic may take it. Raises `BadSetting` when one of them is missing,
+    when they disagree, or when posts are kept otherwise; `LostBroker` when nobody answers.
     """
     with admin_of(Wire.of(settings), embedded=embedded) as admin:
         found = counts(admin, settings)
-        number = _agreed(settings, found)
-        if number is None:
-            raise BadSetting(f"{settings.brokers} has no topic {settings.topic('posts')}: "
-                             f"`denyut topics --create` makes it, or DENYUT_PREFIX={settings.prefix} is another's")
-        if "posts" in found and not embedded:  # the embedded broker keeps all it can, and has no policies to ask for
-            _prove(admin, settings)
+        if missing := [settings.topic(name) for name in PAIRED if name not in found]:
+            raise BadSetting(f"{settings.brokers} has no topic {' and no topic '.join(missing)}, or none for this user "
+                             f"to describe: `denyut topics --create` makes what is missing, or "
+                             f"DENYUT_PREFIX={settings.prefix} is another's")
+        number = same({settings.topic(name): found[name] for name in PAIRED})
+        if not embedded:  # the embedded broker keeps all it can, and has no policies to ask for
+            _prove(admin, settings, replay=True if settings.clock else None if dates else False)
     return number
 
 
@@ -103,9 +106,11 @@ def policy(settings: Settings, name: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def admin_of(wire: Wire, *, embedded: bool = False, patience_ms: int = PATIENCE_MS) -> Iterator[Any]:
-    """kafka-python's admin client, within a `with`. Raises `LostBroker`, or `BadSetting` where a login is refused."""
+    """kafka-python's admin client, within a `with`. Raises `LostBroker`, or `BadSetting` where a login is refused or a
+    right is missing.
+    """
     from kafka import KafkaAdminClient
-    from kafka.errors import KafkaError
+    from kafka.errors import AuthorizationError, KafkaError
 
     near: dict[str, Any] = {"bootstrap_timeout_ms": patience_ms, "request_timeout_ms": patience_ms}
     if embedded:
@@ -114,6 +119,8 @@ def admin_of(wire: Wire, *, embedded: bool = False, patience_ms: int = PATIENCE_
     try:
         with KafkaAdminClient(**wire.for_kafka_python(), **near) as admin:
             yield admin
+    except AuthorizationError as error:
+        raise wire.denied("describe", f"the topics of {wire}", error) from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise LostBroker(f"Kafka at {wire} does not answer: {error}") from error
 
@@ -141,20 +148,14 @@ def may_not_ask(topic: str) -> str:
     return f"how {topic} is kept is not proven: give this user DescribeConfigs on the topic, and the broker says it"
 
 
-def _prove(admin: Any, settings: Settings) -> None:
-    """Raises `BadSetting` where the topic of posts breaks a promise."""
+def _prove(admin: Any, settings: Settings, replay: bool | None) -> None:
+    """Raises `BadSetting` where the topic of posts breaks a promise; `replay` as in `breaches`."""
     topic = settings.topic("posts")
     theirs = policies(admin, [topic])[topic]
     if theirs:
-        refuse(breaches(topic, named("posts"), theirs, replay=True if settings.clock else None))
+        refuse(breaches(topic, named("posts"), theirs, replay=replay))
     else:
         log.warning(may_not_ask(topic))
-
-
-def _agreed(settings: Settings, found: Mapping[str, int]) -> int | None:
-    """The number of partitions that posts and mentions have; None where neither is there."""
-    there = {settings.topic(name): found[name] for name in PAIRED if name in found}
-    return same(there) if there else None
 
 
 def _asked(topic: Topic, number: int, replication: int, replay: bool) -> dict[str, Any]:
@@ -181,6 +182,9 @@ def _create(admin: Any, missing: Mapping[str, Mapping[str, Any]]) -> None:
 def _differences(admin: Any, kept: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Topic -> where its policy is not the one asked for, whether or not that breaks anything."""
     said = policies(admin, list(kept))
+    for name in kept:
+        if not said[name]:
+            log.warning(may_not_ask(name))
     return {name: tuple(f"{key}: {said[name].get(key)}, not {value}" for key, value in ours.items()
                         if parts(said[name].get(key, "")) != parts(value))
-            for name, ours in kept.items()}
+            for name, ours in kept.items() if said[name]}

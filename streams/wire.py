@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.heart.errors import BadSetting
-from streams.settings import Settings
+from streams.settings import Settings, unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Wire:
         return self.brokers
 
     def denied(self, what: str, topic: str, error: BaseException) -> BadSetting:
-        """The error for a right that we lack: `what` is write or read, `topic` may be a group as well."""
+        """The error for a right that we lack: `what` is write, read or describe, `topic` may be a group."""
         who = f"DENYUT_USER={self.user}" if self.mechanism else \
             "who DENYUT_TLS_CERT names" if self.has_certificate else "who does not log in"
         return BadSetting(f"{who} may not {what} {topic} ({type(error).__name__}): a user with that right, or an ACL "
@@ -140,22 +140,20 @@ def _prove(context: ssl.SSLContext, cert: str, key: str) -> None:
 
 
 def _password(path: str) -> str:
-    """What a path is that does not exist may be the password itself: no message repeats it."""
     try:
-        return _read("PASSWORD_FILE", path, shown=Path(path).is_file()).decode()
+        return _read("PASSWORD_FILE", path).decode()
     except UnicodeDecodeError:
         raise BadSetting(f"DENYUT_PASSWORD_FILE={path!r}: not UTF-8") from None
 
 
-def _read(name: str, path: str, *, shown: bool = True) -> bytes:
+def _read(name: str, path: str) -> bytes:
     """A file without the white space around it."""
-    said = f"DENYUT_{name}={path!r}" if shown else f"DENYUT_{name}"
     try:
         found = Path(path).read_bytes().strip()
     except (OSError, ValueError) as error:
-        raise BadSetting(f"{said}: cannot be read ({getattr(error, 'strerror', '') or type(error).__name__})") from None
+        raise BadSetting(unreadable(f"DENYUT_{name}", path, error)) from None
     if not found:
-        raise BadSetting(f"{said}: the file is empty")
+        raise BadSetting(f"DENYUT_{name}={path!r}: the file is empty")
     return found
 
 

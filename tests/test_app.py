@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
 from prometheus_client import CollectorRegistry
 
 from streams.agents import app as ours
@@ -21,6 +22,7 @@ from streams.agents.app import Life, conduct, run_worker
 from streams.agents.consumer import Expulsions
 from streams.heart.errors import BadSetting, BrokenPromise
 from streams.serve import Health, answer
+from streams.wire import Wire
 
 Work = Callable[[Life], Coroutine[Any, Any, None]]
 
@@ -122,6 +124,25 @@ def test_a_setting_that_turns_out_wrong_keeps_its_code_when_the_stop_hangs(
         run_worker(7000, working(App(), _refused))
     assert deadlines == [(7.0, 2)]
     assert "DENYUT_USER" in caplog.text
+
+
+def test_a_right_that_is_missing_is_said_once_and_is_the_users(
+    deadlines: list[tuple[float, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """However deep in Faust it shows: one line that names who may not do what, no traceback, exit code 2."""
+    denied = OSError("Faust gives up")
+    denied.__cause__ = TopicAuthorizationFailedError({"denyut.posts"})
+    app, wire = App(crash_reason=denied), Wire("localhost:9092", mechanism="PLAIN", user="anna")
+
+    async def work(life: Life) -> None:
+        await conduct(app, life, [app.job()], wire.denials)
+
+    with pytest.raises(BadSetting, match=r"DENYUT_USER=anna may not read denyut\.posts"):
+        run_worker(7000, work)
+    assert deadlines == [(7.0, 2)]
+    (said,) = caplog.records
+    assert ("CRITICAL", None) == (said.levelname, said.exc_info or None)
+    assert "anna may not read denyut.posts" in said.getMessage()
 
 
 def test_a_crash_of_faust_ends_the_worker(caplog: pytest.LogCaptureFixture) -> None:

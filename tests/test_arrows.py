@@ -1,10 +1,13 @@
 """Who may import whom, as data."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
 import pytest
+
+import streams
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("streams", "models")
@@ -83,3 +86,14 @@ def test_heavy_libraries_wait_inside_functions(path: Path) -> None:
     """`denyut --help` answers at once: nothing heavy is imported before it is needed."""
     heavy = {"transformers", "onnxruntime", "torch", "pyarrow", "matplotlib"}
     assert not {module.split(".")[0] for module in top_imports(path)} & heavy
+
+
+def test_the_map_names_every_module() -> None:
+    """Whoever opens `streams` finds each of its rooms at the top; of sources the folder alone, a network each."""
+    said = streams.__doc__ or ""
+    words, found = set(re.findall(r"\w+", said)), modules("streams")
+    rooms = [path for path in found if path.parent.name != "sources" and path.stem != "__init__"]
+    assert len(rooms) > 80
+    assert [] == [name_of(path) for path in rooms if path.stem not in words]
+    named = said.partition("    hands ")[2].partition("\n\n")[0]
+    assert HANDS <= {f"streams.{word}" for word in re.findall(r"\w+", named)}

@@ -179,6 +179,35 @@ def test_blocks_of_another_log_are_passed_over() -> None:
     assert why(topic, end=150) == ("foreign",)
 
 
+def test_the_blocks_of_another_log_are_not_those_that_are_kept() -> None:
+    """The log was cut behind them: what is written now stands, and they go."""
+    topic: Topic = {}
+    shelf = Shelf(2, "w")
+    write(topic, shelf, block(1))
+    for number in (7, 8):
+        write(topic, shelf, block(number))
+    heir, found = read(topic, end=150, writer="heir")
+    assert same(found, block(1))
+    write(topic, heir, block(2))
+    assert same(read(topic, end=250)[1], block(2))
+    assert not why(topic, end=250)
+
+
+def test_where_sums_are_gone_the_state_is_taken() -> None:
+    """All blocks share them: a day with a hole is better than nothing learned, and the hole is not named again."""
+    topic: Topic = {}
+    shelf = Shelf(2, "w")
+    for number in (1, 2, 3):
+        write(topic, shelf, block(number, minutes=30))
+    del topic[next(key for key in topic if b"/sums/" in key)]
+    shelf, found = read(topic, writer="heir")
+    assert found is not None
+    assert (found.position, len(found.minutes)) == (300, 20)
+    assert why(topic) == ("torn",) * 3
+    write(topic, shelf, block(4, minutes=30))
+    assert same(read(topic)[1], block(4, minutes=30))
+
+
 def test_where_none_can_be_read_the_start_stops_and_says_so() -> None:
     """How many there are, why, and what can be done."""
     topic: Topic = {}

@@ -173,13 +173,16 @@ def test_a_policy_that_is_not_ours_to_know_is_a_warning() -> None:
 
 
 def test_a_replay_wants_the_feeds_times() -> None:
-    """DENYUT_CLOCK and a topic by the broker's clock do not fit together."""
+    """DENYUT_CLOCK and a topic by the broker's clock do not fit together; nor do the wall clock and a replay's."""
     replay = Settings(clock="1577836800000@1795586400000x240")
     said = list(doctor_kafka._kept(replay, named("posts"), 12, policy_of(named("posts"))))
     assert ["message.timestamp.type=LogAppendTime", "retention.ms=604800000 (7d)"] == [
         one.seen.removeprefix("denyut.posts has ") for one in said]
     (good,) = doctor_kafka._kept(replay, named("posts"), 1, policy_of(named("posts"), replay=True))
     assert "denyut.posts: 1 partition, kept as promised" == good.seen
+    said = list(doctor_kafka._kept(Settings(), named("posts"), 1, policy_of(named("posts"), replay=True)))
+    assert ["message.timestamp.type=CreateTime", "retention.ms=-1 (for ever)"] == [
+        one.seen.removeprefix("denyut.posts has ") for one in said]
 
 
 class Copies:
@@ -217,8 +220,10 @@ def test_a_folder_that_cannot_be_written_is_a_fault(tmp_path: Path, monkeypatch:
 
 def test_a_secret_in_the_place_of_its_path_is_not_repeated() -> None:
     """Whoever puts the password where its file belongs finds it in no output."""
-    (said, _) = doctor._secrets(Settings(password_file="hunter2hunter2"))
-    assert (Verdict.FAULT, False) == (said.verdict, "hunter2" in str(said))
+    for secret in ("hunter2hunter2", "hunter2" * 2000):
+        for settings in (Settings(password_file=secret), Settings(tls_key=secret), Settings(secret_file=secret)):
+            said = next(iter(doctor._secrets(settings)))
+            assert (Verdict.FAULT, False) == (said.verdict, "hunter2" in str(said))
 
 
 def test_a_model_that_is_not_here_is_not_brought() -> None:

@@ -35,6 +35,11 @@ class Tally:
         self.said.append(("keep", *sorted(partitions)))
 
 
+async def ends() -> dict[int, int]:
+    """Where the log ends."""
+    return {2: 10**9}
+
+
 class Stage:
     """A topic, and keepers that come and go."""
 
@@ -44,7 +49,7 @@ class Stage:
     async def keeper(self) -> tuple[Keeper, dict[int, Block]]:
         """A new one that owns partition 2, and what it finds."""
         keeper = Keeper(self.topic, 4, self.tally, lambda _: asyncio.sleep(0))
-        return keeper, await keeper.recall({2: 10**9}, lambda: True)
+        return keeper, await keeper.recall([2], ends, lambda: True)
 
     async def written(self, keeper: Keeper, *blocks: Block) -> None:
         """Has these written, one after the other, as far as it goes."""
@@ -175,7 +180,7 @@ def test_who_is_not_wanted_any_more_recalls_nothing() -> None:
         stage = Stage()
         keeper, _ = await stage.keeper()
         await stage.written(keeper, block(1))
-        assert await Keeper(stage.topic, 4, stage.tally).recall({2: 10**9}, lambda: False) == {}
+        assert await Keeper(stage.topic, 4, stage.tally).recall([2], ends, lambda: False) == {}
 
     run(work())
 
@@ -193,3 +198,49 @@ def test_a_newer_block_that_cannot_be_read_is_said_and_counted(caplog: pytest.Lo
 
     run(work())
     assert "partition 2: a block was passed over: torn" in caplog.text
+
+
+def test_where_the_log_ends_is_asked_after_the_blocks_are_read() -> None:
+    """A zombie may write one while we look: it would seem to lie beyond the end, and be of another log."""
+    async def work() -> None:
+        stage = Stage()
+        keeper, _ = await stage.keeper()
+        await stage.written(keeper, block(2))
+        log = 100
+
+        def grow() -> bool:
+            nonlocal log
+            log = 250  # while the topic of blocks is read
+            return True
+
+        async def end() -> dict[int, int]:
+            return {2: log}
+
+        assert (await Keeper(stage.topic, 4, stage.tally).recall([2], end, grow))[2].position == 200
+
+    run(work())
+
+
+def test_a_block_that_cannot_be_delivered_gives_way_to_a_newer_one() -> None:
+    """And to those of other partitions: one without a leader holds up nobody."""
+    async def work() -> None:
+        stage = Stage()
+        keeper = Keeper(stage.topic, 4, stage.tally, lambda _: asyncio.sleep(0))
+
+        async def both() -> dict[int, int]:
+            return {1: 10**9, 2: 10**9}
+
+        await keeper.recall([1, 2], both, lambda: True)
+        stage.topic.dies_after = 0
+        working = asyncio.create_task(keeper.work())
+        keeper.put([block(1)])
+        await asyncio.sleep(0.01)
+        keeper.put([block(1, partition=1), block(2)])
+        while ("failed",) not in stage.tally.said:
+            await asyncio.sleep(0.001)
+        stage.topic.dies_after = None
+        while len([one for one in stage.tally.said if one[0] == "written"]) < 2:
+            await asyncio.sleep(0.001)
+        working.cancel()
+
+    run(work())

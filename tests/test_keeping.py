@@ -73,6 +73,14 @@ def test_a_replay_is_kept_for_ever_by_the_feeds_time() -> None:
         one.key for one in breaches("t", posts, policy_of(posts), replay=True)]
 
 
+def test_a_replay_is_refused_where_there_is_no_public_clock() -> None:
+    """A topic that keeps all text for ever is not live because it says so itself."""
+    there = Found({"denyut.posts": 3}, {"denyut.posts": policy_of(named("posts"), replay=True)})
+    assert 3 == prove(there) == prove(there, replay=True)
+    with pytest.raises(BadSetting, match=r"type=CreateTime, expected LogAppendTime.*retention\.ms=-1"):
+        prove(there, replay=False)
+
+
 def test_topics_of_different_sizes_are_refused() -> None:
     """A brand's partition is a number modulo one count."""
     with pytest.raises(BadSetting, match=r"posts has 12, denyut\.mentions has 4"):

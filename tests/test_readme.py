@@ -51,6 +51,15 @@ def test_the_tables_are_the_codes() -> None:
     assert metrics_table() in TEXT
 
 
+def test_no_place_waits_for_its_figure() -> None:
+    """In the README and in runbooks: what stands behind `measured` begins with one, and no name stands for one."""
+    figure = r"(?:(?:about|at most|less than|some|under|up to) )?\d|at once"
+    unfilled = re.compile(rf"<!-- measured: ([a-z-]+) -->(?!\s?(?:{figure}))"
+                          r"|\b(SCOREKILL|PULSEKILL|FREEZE|TERM|BROKER|STORMS)\b")
+    pages = [README, *sorted((ROOT / "deploy" / "runbooks").glob("*.md"))]
+    assert [] == [f"{page.name}: {one[1] or one[2]}" for page in pages for one in unfilled.finditer(page.read_text())]
+
+
 def test_the_post_on_the_wire_is_one() -> None:
     """The JSON that a producer is shown is read by the decoder."""
     (shown,) = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)

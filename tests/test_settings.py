@@ -173,10 +173,22 @@ def test_the_secret_is_its_files_bytes(tmp_path: Path) -> None:
     assert not any("0123456789abcdef" in row.value for row in Settings(secret_file=str(path)).rows())
 
 
+@pytest.mark.parametrize("said", ["0123456789abcdef" * 4, "hush\n" * 2000, "hu\0sh"], ids=["hex", "long", "nul"])
+def test_a_secret_in_the_place_of_its_file_is_not_repeated(said: str) -> None:
+    """Neither by the error nor in the table, however little it looks like a name."""
+    settings = Settings(secret_file=said)
+    with pytest.raises(BadSetting, match="DENYUT_SECRET_FILE: no ") as caught:
+        settings.read_secret()
+    assert not any(line in str(caught.value) for line in said.splitlines())
+    assert "***" in {row.value for row in settings.rows() if row.name == "DENYUT_SECRET_FILE"}
+
+
 def test_a_missing_or_short_secret_is_refused(tmp_path: Path) -> None:
     """A key too short to hide anything is no key."""
-    with pytest.raises(BadSetting, match=r"DENYUT_SECRET_FILE=.*No such file"):
+    with pytest.raises(BadSetting, match=r"DENYUT_SECRET_FILE: no such file"):
         Settings(secret_file=str(tmp_path / "none")).read_secret()
+    with pytest.raises(BadSetting, match=r"DENYUT_SECRET_FILE='.*': cannot be read \(Permission denied|: no file"):
+        Settings(secret_file=str(tmp_path)).read_secret()
     (tmp_path / "short").write_bytes(b"hush\n")
     with pytest.raises(BadSetting, match="4 bytes, expected at least 16") as caught:
         Settings(secret_file=str(tmp_path / "short")).read_secret()

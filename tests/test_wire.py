@@ -5,13 +5,15 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import faust
 import pytest
 
+from streams import topics
+from streams.agents import probe
 from streams.heart.errors import BadSetting, LostBroker
 from streams.knock import knock
 from streams.settings import Settings
@@ -120,7 +122,7 @@ def _bad_files(keys: Keys, folder: Path) -> list[tuple[dict[str, Any], str]]:
         ({"tls_ca": str(folder)}, "DENYUT_TLS_CA=.*: cannot be read .Is a directory"),
         ({"tls_ca": str(empty)}, "DENYUT_TLS_CA=.*: the file is empty"),
         ({"tls_ca": str(junk)}, "DENYUT_TLS_CA=.*: expected certificates, PEM"),
-        ({**good, "tls_cert": str(none)}, "DENYUT_TLS_CERT=.*: cannot be read"),
+        ({**good, "tls_cert": str(none)}, "DENYUT_TLS_CERT: no such file"),
         ({**good, "tls_key": str(empty)}, "DENYUT_TLS_KEY=.*: the file is empty"),
         ({**good, "tls_key": str(locked)}, "DENYUT_TLS_KEY=.*: it has a passphrase"),
         ({**good, "tls_key": str(keys.ca.parent / "other.key")}, "DENYUT_TLS_CERT=.*key values mismatch"),
@@ -141,16 +143,50 @@ def test_a_file_that_is_no_use_is_named(keys: Keys, tmp_path: Path) -> None:
 def test_a_password_in_place_of_its_file_is_not_repeated(said: str) -> None:
     """Somebody will put it there; neither the error nor the table shows it."""
     settings = Settings(**TLS, sasl="plain", user="anna", password_file=said)
-    with pytest.raises(BadSetting, match="DENYUT_PASSWORD_FILE: cannot be read") as caught:
+    with pytest.raises(BadSetting, match="DENYUT_PASSWORD_FILE: no ") as caught:
         Wire.of(settings)
     assert said not in str(caught.value)
     assert not any(said in column for row in settings.rows() for column in row)
+
+
+def test_a_key_in_place_of_its_file_is_not_repeated(keys: Keys) -> None:
+    """A whole PEM is too long for a name, a short one is no file's; certificates may carry their key with them."""
+    pem = (keys.ca.parent / "somebody.key").read_text()
+    for said in (pem, pem * 20, "0123456789abcdef" * 4):
+        for field in ("tls_key", "tls_cert"):
+            settings = Settings(**TLS, **{**_certified(keys), field: said})
+            with pytest.raises(BadSetting, match=f"DENYUT_{field.upper()}: no ") as caught:
+                Wire.of(settings)
+            assert not any(line in str(caught.value) for line in said.splitlines())
+            assert f"DENYUT_{field.upper()}" in {row.name for row in settings.rows() if row.value == "***"}
 
 
 def test_settings_made_elsewhere_are_checked_too() -> None:
     """No wire in plain text to another machine, also where the settings came through no door."""
     with pytest.raises(BadSetting, match="DENYUT_PLAINTEXT=allow"):
         Wire.of(Settings(brokers="kafka:9092"))
+
+
+def test_a_right_that_is_missing_is_no_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting would mend nothing: both who ask about topics say who may not, and the caller ends."""
+    import asyncio
+
+    import aiokafka.client
+    import aiokafka.errors
+    import kafka.errors
+
+    async def refuses(_: object) -> None:
+        raise aiokafka.errors.ClusterAuthorizationFailedError
+
+    wire = Wire("localhost:9092", mechanism="PLAIN", user="anna")
+    monkeypatch.setattr(aiokafka.client.AIOKafkaClient, "bootstrap", refuses)
+    monkeypatch.setattr(probe, "knock", lambda *_: None)
+    with pytest.raises(BadSetting, match=r"who does not log in may not describe denyut\.posts"):
+        asyncio.run(probe.wait_for_topics(Wire("localhost:9092"), ["denyut.posts"]))
+    monkeypatch.setattr(topics, "knock", lambda *_: None)
+    monkeypatch.setattr("kafka.KafkaAdminClient", lambda **_: nullcontext())
+    with pytest.raises(BadSetting, match="anna may not describe the topics of localhost:9092"), topics.admin_of(wire):
+        raise kafka.errors.TopicAuthorizationFailedError
 
 
 # What an address answers.

@@ -20,7 +20,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from streams.agents.consumer import Membership, fit_consumer
@@ -145,17 +144,6 @@ class FaustGroup:
         self._app.consumer._unacked_messages.difference_update(messages)
 
 
-# Before the start.
-
-
-def release() -> str:
-    """The version that is installed, for /metrics; "checkout" where none is."""
-    try:
-        return version("denyut")
-    except PackageNotFoundError:
-        return "checkout"
-
-
 # From the start to the end.
 
 
@@ -253,16 +241,21 @@ async def _until_told(life: Life, work: Coroutine[Any, Any, None], told: asyncio
     return 0
 
 
-async def conduct(app: Any, life: Life, jobs: Sequence[Coroutine[Any, Any, None]]) -> None:
+async def conduct(
+    app: Any, life: Life, jobs: Sequence[Coroutine[Any, Any, None]],
+    translated: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> None:
     """Runs the app and the jobs beside it, none of which ends by itself, until cancelled or until one fails.
 
-    Then the app stops first, while the jobs finish what it still waits for.
+    Then the app stops first, while the jobs finish what it still waits for. Within `translated`, what fails may become
+    an error that says more, such as `Wire.denials`: before it is said, and before the deadline's exit code is chosen.
     """
     running: list[asyncio.Future[None]] = [asyncio.ensure_future(job) for job in (_started(app), watch(app), *jobs)]
     try:
         done, _ = await asyncio.wait([*running, life.broken], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        with translated():
+            for task in done:
+                task.result()
         raise BrokenPromise("a part of this worker ended by itself")
     except asyncio.CancelledError:
         raise  # whoever told us so has set the deadline

@@ -68,31 +68,35 @@ def _consumer(promised: frozenset[str], fast: bool) -> Any:
             await super()._add_gap(tp, offset_from, offset_to)
 
         async def denyut_out_of_turn(self, tp: Any, offset: int, before: int | None) -> bool:
-            """A record that does not follow `before`; whether to deliver it. Raises `BrokenPromise`."""
-            place = _place(self, tp)
-            if place is not None and place <= offset:
-                # Handed out before the last seek, so handed out again after it. Taken now, all between would be a gap.
-                self.denyut_again += 1
-                often.info("%s %d: record %d was read before a seek and is read again from %d; %d of them so far",
-                           tp.topic, tp.partition, offset, place, self.denyut_again)
-                return False
-            if before is None:
-                return True
-            if offset > before:
-                await self._add_gap(tp, before + 1, offset)
-                return True
-            said = f"record {offset} comes after {before}: its log was cut, or made anew"
-            if tp.topic in promised:
-                raise _broken(tp, said)
-            log.error("%s %d: %s; reading goes on from there", tp.topic, tp.partition, said)
-            _go_back(self, tp)
-            return True
+            return await _out_of_turn(self, promised, tp, offset, before)
 
     class Fast(Ours):
         async def _drain_messages(self, fetcher: Any) -> None:
             await _drain(self, fetcher)
 
     return Fast if fast else Ours
+
+
+async def _out_of_turn(consumer: Any, promised: frozenset[str], tp: Any, offset: int, before: int | None) -> bool:
+    """A record that does not follow `before`; whether to deliver it. Raises `BrokenPromise`."""
+    place = _place(consumer, tp)
+    if place is not None and place <= offset:
+        # Handed out before the last seek, so handed out again after it. Taken now, all between would be a gap.
+        consumer.denyut_again += 1
+        often.info("%s %d: record %d was read before a seek and is read again from %d; %d of them so far",
+                   tp.topic, tp.partition, offset, place, consumer.denyut_again)
+        return False
+    if before is None:
+        return True
+    if offset > before:
+        await consumer._add_gap(tp, before + 1, offset)
+        return True
+    said = f"record {offset} comes after {before}: its log was cut, or made anew"
+    if tp.topic in promised:
+        raise _broken(tp, said)
+    log.error("%s %d: %s; reading goes on from there", tp.topic, tp.partition, said)
+    _go_back(consumer, tp)
+    return True
 
 
 def _broken(tp: Any, said: str) -> BrokenPromise:

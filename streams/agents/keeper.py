@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from streams.heart.block import Block, Shelf
+from streams.heart.block import Block, Found, Shelf
 from streams.heart.errors import LostBroker
 from streams.outbox import SAY_S, insist
 from streams.replay import Chunk
@@ -75,28 +75,38 @@ class Keeper:
             self._waiting.pop(partition, None)
         self._tally.blocks_keep(mine)
 
-    async def recall(self, ends: Mapping[int, int], wanted: Callable[[], bool]) -> dict[int, Block]:
-        """The newest whole block of each of these partitions (partition -> the end of its log), where there is one.
+    async def recall(self, partitions: Collection[int], ends: Callable[[], Awaitable[Mapping[int, int]]],
+                     wanted: Callable[[], bool]) -> dict[int, Block]:
+        """The newest whole block of each of these partitions, where there is one. `ends` tells where their logs end;
+        it is asked after the blocks are read, or one that was just written might lie beyond.
 
         Gives up, with what it has, when `wanted()` turns False. Raises `LostBroker`; `BadSetting` where there are
         blocks and none can be read.
         """
-        shelves = {partition: Shelf(partition, self._writer) for partition in ends}
-        async for chunk in self._topic.read(ends.keys(), wanted):
+        shelves = {partition: Shelf(partition, self._writer) for partition in partitions}
+        async for chunk in self._topic.read(partitions, wanted):
             for key, value in zip(chunk.keys, chunk.values, strict=True):
                 shelves[chunk.partition].put(key, value)
+        until = await ends()
         out: dict[int, Block] = {}
         for partition, shelf in shelves.items():
-            if wanted():
-                found = await asyncio.to_thread(shelf.newest, self._partitions, ends[partition])
-                self._shelves[partition] = shelf
-                for reason in found.passed_over:
-                    log.warning("partition %d: a block was passed over: %s", partition, reason)
-                    self._tally.block_passed_over(reason)
-                if found.block is not None:
-                    out[partition] = found.block
-                    self._tally.block_taken(partition, found.block.watermark_ms)
+            if not wanted():
+                break
+            found = await asyncio.to_thread(shelf.newest, self._partitions, until[partition])
+            if not wanted():
+                break
+            self._shelves[partition] = shelf
+            self._say(partition, found)
+            if found.block is not None:
+                out[partition] = found.block
         return out
+
+    def _say(self, partition: int, found: Found) -> None:
+        for reason in found.passed_over:
+            log.warning("partition %d: a block was passed over: %s", partition, reason)
+            self._tally.block_passed_over(reason)
+        if found.block is not None:
+            self._tally.block_taken(partition, found.block.watermark_ms)
 
     def put(self, blocks: Iterable[Block], is_told: Callable[[], bool] = lambda: True) -> None:
         """These are to be written; of a partition whose last one still waits, this one instead. `is_told`: whether the
@@ -141,9 +151,10 @@ class Keeper:
 
     async def _send(self, partition: int, shelf: Shelf, key: bytes, value: bytes | None) -> bool:
         def wanted() -> bool:
-            return self._shelves.get(partition) is shelf
+            """Once it has failed: a newer block of this partition is as good, and others wait as well."""
+            return self._shelves.get(partition) is shelf and partition not in self._waiting
 
-        if not wanted():
+        if self._shelves.get(partition) is not shelf:
             return False
         return await insist(lambda: self._topic.send(partition, key, value), wanted, self._lost, self._pause)
 

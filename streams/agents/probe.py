@@ -28,11 +28,12 @@ class Found(NamedTuple):
     policies: dict[str, dict[str, str]] | None  # empty: not for us to know; None: this broker has no policies
 
 
-async def wait_for_topics(wire: Wire, topics: Sequence[str]) -> int:
+async def wait_for_topics(wire: Wire, topics: Sequence[str], *, replay: bool | None = None) -> int:
     """Waits until the broker answers and has all `topics`; says what is missing every 10 s. Returns their partitions.
 
-    Raises `BadSetting` when a login is refused, when the topics do not have the same number of partitions, or when one
-    of them breaks a promise: then a count might be lost, or a text kept that should be gone.
+    `replay`: whether posts are dated by their one feed, None: either will do. Raises `BadSetting` when a login is
+    refused or a right is missing, when the topics do not have the same number of partitions, or when one of them breaks
+    a promise: then a count might be lost, or a text kept that should be gone.
     """
     said_s = float("-inf")
     while True:
@@ -41,7 +42,7 @@ async def wait_for_topics(wire: Wire, topics: Sequence[str]) -> int:
             found = await _ask(wire, topics)
             absent = [topic for topic, count in found.partitions.items() if not count]
             if not absent:
-                return prove(found)
+                return prove(found, replay=replay)
             missing = f"{', '.join(absent)} not there yet: `denyut topics --create` makes the topics"
         except LostBroker as error:
             missing = str(error)
@@ -51,7 +52,7 @@ async def wait_for_topics(wire: Wire, topics: Sequence[str]) -> int:
         await asyncio.sleep(1.0)
 
 
-def prove(found: Found) -> int:
+def prove(found: Found, *, replay: bool | None = None) -> int:
     """The number of partitions that these topics have. Raises `BadSetting`, naming every key that breaks a promise."""
     number = same({topic: count for topic, count in found.partitions.items() if _name(topic) in MANY})
     if found.policies is None:
@@ -61,7 +62,7 @@ def prove(found: Found) -> int:
         if not theirs:
             log.warning(may_not_ask(topic))
     refuse(breach for topic, theirs in found.policies.items() if theirs
-           for breach in breaches(topic, named(_name(topic)), theirs))
+           for breach in breaches(topic, named(_name(topic)), theirs, replay=replay))
     return number
 
 
@@ -73,7 +74,7 @@ def _name(topic: str) -> str:
 async def _ask(wire: Wire, topics: Sequence[str]) -> Found:
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.client import AIOKafkaClient
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
 
     near = {"request_timeout_ms": 5000, **wire.for_aiokafka()}
     client, admin = AIOKafkaClient(**near), AIOKafkaAdminClient(**near)
@@ -86,6 +87,8 @@ async def _ask(wire: Wire, topics: Sequence[str]) -> Found:
             return Found(counts, {})
         await asyncio.wait_for(admin.start(), ANSWER_S)
         return Found(counts, await asyncio.wait_for(_policies(admin, topics), ANSWER_S))
+    except (ClusterAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+        raise wire.denied("describe", ", ".join(topics), error) from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise LostBroker(f"no Kafka broker answers at {wire} ({type(error).__name__})") from None
     finally:

@@ -52,7 +52,7 @@ DRAIN_S = 0.25  # frames wait at most so long to be applied
 READ_S = 1.0  # readings are made at most so often,
 SHARE = 10  # and take at most one part in so many of the time
 APPLY_BYTES = 8_000_000  # a job's worth of frames
-SETTLE_BYTES = 2_000_000  # read back so much before settling: rows do not pile up, and no settling is long
+SETTLE_BYTES = 2_000_000  # read back so much before settling: what a log of a day holds does not pile up
 COMMIT_S = 5.0
 AGAIN_S = 1.0  # before trying the broker once more
 log = logging.getLogger("denyut.pulse")
@@ -199,8 +199,13 @@ class Pulse:
             self._metrics.observe(Recovered(len(new), frames, self._now() - started))
 
     async def _replayed(self, broker: Log, partitions: Collection[int], wanted: Callable[[], bool]) -> int:
-        bounds = await broker.bounds(partitions)
-        blocks = await self._keeper.recall({partition: end for partition, (_, end) in bounds.items()}, wanted)
+        bounds: dict[int, tuple[int, int]] = {}
+
+        async def ends() -> Mapping[int, int]:
+            bounds.update(await broker.bounds(partitions))
+            return {partition: end for partition, (_, end) in bounds.items()}
+
+        blocks = await self._keeper.recall(partitions, ends, wanted)
         _look_for_holes(blocks, bounds)
         trackers = {partition: await self._do(self.ward.new, partition, blocks.get(partition))
                     for partition in partitions}
@@ -213,7 +218,9 @@ class Pulse:
             await self._do(tracker.apply, some, chunk.after - len(some))
             frames += len(some)
             waiting[chunk.partition] += sum(map(len, some))
-            if waiting[chunk.partition] > SETTLE_BYTES:
+            # Not before all rows of a block's panes are there: settled by halves, panes that a shorter grace would have
+            # sealed would be sealed by halves.
+            if waiting[chunk.partition] > SETTLE_BYTES and chunk.after >= tracker.position:
                 self._ears.floors((await self._do(tracker.settle)).floors)
                 waiting[chunk.partition] = 0
             if chunk.last and wanted():
@@ -268,7 +275,8 @@ class Pulse:
             if len(one.event_ms):
                 self._metrics.became_visible(one.event_ms, one.arrival_ms)
             await asyncio.sleep(0)  # a thousand brands are some thousand counters
-        self._keeper.put(blocks, self._ears.told())
+        # One that is read back and not open yet has steps that nobody has heard of.
+        self._keeper.put([one for one in blocks if one.partition in self.hands.next], self._ears.told())
         self._look_for_strangers(settled)
         self._metrics.reading_took(took)
         self.read_at_s = began + max(READ_S, SHARE * took)
@@ -313,9 +321,12 @@ def _look_for_holes(blocks: Mapping[int, Block], bounds: Mapping[int, tuple[int,
     """
     for partition, block in blocks.items():
         begin = bounds[partition][0]
-        if begin > block.resume:
+        if begin > block.position:
             log.error("partition %d: frames %d to %d are gone from the log: counting was away for longer than the log "
-                      "is kept; what was said then is not counted", partition, block.resume, begin - 1)
+                      "is kept; what was said then is not counted", partition, block.position, begin - 1)
+        elif begin > block.resume:
+            log.warning("partition %d: the log begins at %d, not at %d: edits and removals of then, and what was not "
+                        "sealed, are not known any more", partition, begin, block.resume)
 
 
 def _by_partition(held: list[Held]) -> dict[int, list[bytes]]:
@@ -455,7 +466,7 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
     try:
         wire = Wire.of(settings)
         needed = [topic, *(settings.topic(name) for name in ("posts", "blocks", "swings"))]
-        partitions = await wait_for_topics(wire, needed)
+        partitions = await wait_for_topics(wire, needed, replay=bool(settings.clock))
         page.health.met("broker")
         times = Times(settings.delay_ms, settings.grace_ms, settings.early_ms)
         app = pulse_app(settings)
@@ -479,8 +490,7 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
         telling = [herald.work(pulse.is_mine), explainer.work(pulse.evidence, herald.tell),
                    explainer.revise(pulse.is_mine, herald.tell), told.follow(quotes.note, quotes.caught_up)]
         beside = [keeper.work(), keep_knocking(wire, page.health, lambda: Wire.of(settings))]
-        with wire.denials():
-            await conduct(app, life, [pulse.live(), _renew(pulse, file), *telling, *beside])
+        await conduct(app, life, [pulse.live(), _renew(pulse, file), *telling, *beside], wire.denials)
     finally:
         beating.cancel()
         if pulse is not None:

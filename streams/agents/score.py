@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streams.agents.app import FaustGroup, Life, calm, conduct, release, run_worker, score_app
+from streams.agents.app import FaustGroup, Life, calm, conduct, run_worker, score_app
 from streams.agents.batcher import SLICE, Batcher, Caps, Load, drain, record
 from streams.agents.brandfile import BrandFile
 from streams.agents.model import Load as LoadModel
@@ -31,7 +31,7 @@ from streams.heart.intake import Asked, Done, Intake, Limits, Scored
 from streams.heart.notice import HandedBack, Observer, PostRejected, Rebalanced
 from streams.knock import keep_knocking
 from streams.logs import OFTEN
-from streams.metrics import Metrics
+from streams.metrics import Metrics, release
 from streams.outbox import FaustSender, Outbox
 from streams.serve import Health, Pages
 from streams.settings import Settings
@@ -280,7 +280,7 @@ class _Worker:
         try:
             posts = settings.topic("posts")
             needed = [posts, settings.topic("mentions"), settings.topic("rejects")]
-            partitions = await wait_for_topics(self._wire, needed)
+            partitions = await wait_for_topics(self._wire, needed, replay=bool(settings.clock))
             self._page.health.met("broker")
             app = score_app(settings)
             calm()
@@ -288,8 +288,8 @@ class _Worker:
             bind(scorer, app, posts, life)
             app.on_partitions_assigned.connect(self._owns, weak=False)
             knocking = keep_knocking(self._wire, self._page.health, lambda: Wire.of(settings))
-            with self._wire.denials():
-                await conduct(app, life, [scorer.answer(partitions), scorer.deliver(), self._renew(scorer), knocking])
+            jobs = [scorer.answer(partitions), scorer.deliver(), self._renew(scorer), knocking]
+            await conduct(app, life, jobs, self._wire.denials)
         finally:
             beating.cancel()
 

@@ -55,6 +55,7 @@ class Block(NamedTuple):
     watermark_ms: int
     state: bytes
     minutes: tuple[tuple[int, Sums], ...]
+    schema: int = SCHEMA
 
 
 class Place(NamedTuple):
@@ -131,6 +132,7 @@ class Shelf:
         self._values: dict[bytes, bytes] = {}  # while reading
         self._keys: set[bytes] = set()  # all records that stand, as far as we have read or written them
         self._manifests: dict[bytes, Manifest] = {}  # those that we can read
+        self._foreign: set[bytes] = set()  # of these, those of another log
         self._sums: dict[int, Part] = {}  # first minute -> where the span's sums stand
 
     # Reading.
@@ -159,39 +161,54 @@ class Shelf:
                 self._manifests[key] = manifest
             else:
                 passed_over.append(manifest)
-        for manifest in self._by_age():
+        for manifest in self._manifests.values():
             if manifest.partitions != partitions:
                 raise BadSetting(f"blocks of {manifest.partitions} partitions, and the topics have {partitions}: "
                                  "new topics need new blocks; delete them, or choose another DENYUT_PREFIX")
-            block = FOREIGN if manifest.position > end else self._whole(manifest, values)
-            if isinstance(block, Block):
-                self._sums = {part.start: part for part in manifest.parts if part.kind == "sums"}
-                return Found(block, tuple(passed_over))
-            passed_over.append(block)
+        self._foreign = {key for key, manifest in self._manifests.items() if manifest.position > end}
+        passed_over += [FOREIGN] * len(self._foreign)
+        for manifest in self._by_age():
+            block = self._whole(manifest, values)
+            if block is not None:
+                return self._taken(block, manifest, passed_over)
+            passed_over.append(TORN)
+        # Sums are shared by all blocks that are kept. Where one of them is gone, a day's figures lack ten minutes; a
+        # state is worth more than that.
+        for manifest in self._by_age():
+            block = self._whole(manifest, values, lacking=True)
+            if block is not None:
+                return self._taken(block, manifest, passed_over)
         if said:
             why = ", ".join(f"{count} {_SAID[reason]}" for reason, count in Counter(passed_over).items())
             raise BadSetting(f"partition {self._partition}: of {len(said)} blocks none can be read ({why}): run the "
                              "release that wrote them; or delete the topic of blocks, and baselines are learned anew")
         return Found(None, ())
 
-    def _by_age(self) -> list[Manifest]:
-        """The newest first."""
-        return sorted(self._manifests.values(), key=lambda one: (one.position, one.watermark_ms, one.parts),
-                      reverse=True)
+    def _taken(self, block: Block, manifest: Manifest, passed_over: list[str]) -> Found:
+        held = {minute - minute % SPAN for minute, _ in block.minutes}
+        self._sums = {part.start: part for part in manifest.parts if part.kind == "sums" and part.start in held}
+        return Found(block, tuple(passed_over))
 
-    def _whole(self, manifest: Manifest, values: dict[bytes, bytes]) -> "Block | str":
+    def _by_age(self) -> list[Manifest]:
+        """Those of this log, the newest first."""
+        ours = [manifest for key, manifest in self._manifests.items() if key not in self._foreign]
+        return sorted(ours, key=lambda one: (one.position, one.watermark_ms, one.parts), reverse=True)
+
+    def _whole(self, manifest: Manifest, values: dict[bytes, bytes], *, lacking: bool = False) -> Block | None:
+        """The block, if all of it stands; with `lacking` also one that lacks sums."""
         state, minutes = b"", list[tuple[int, Sums]]()
         for part in sorted(manifest.parts):
             chunks = [values.get(key) for key in part.keys(self._partition)]
             data = b"".join(chunk for chunk in chunks if chunk is not None)
-            if None in chunks or _digest(data) != part.digest:
-                return TORN
-            if part.kind == "sums":
-                minutes += unpack_sums(data)
-            else:
+            is_whole = None not in chunks and _digest(data) == part.digest
+            if not is_whole and not (lacking and part.kind == "sums"):
+                return None
+            if part.kind != "sums":
                 state = data
+            elif is_whole:
+                minutes += unpack_sums(data)
         return Block(manifest.partition, manifest.partitions, manifest.position, manifest.resume,
-                     manifest.watermark_ms, state, tuple(minutes))
+                     manifest.watermark_ms, state, tuple(minutes), manifest.schema)
 
     # Writing.
 
@@ -232,7 +249,7 @@ class Shelf:
     def _kept(self, now_ms: int) -> list[Manifest]:
         """The newest few; and for a day the newest of each schema before ours, for a release that is rolled back to."""
         kept = self._by_age()[:KEPT]
-        for schema in {manifest.schema for manifest in self._manifests.values()} - {SCHEMA}:
+        for schema in {manifest.schema for manifest in self._by_age()} - {SCHEMA}:
             newest = next(manifest for manifest in self._by_age() if manifest.schema == schema)
             if newest.watermark_ms > now_ms - ROLL_BACK_MS and newest not in kept:
                 kept.append(newest)
@@ -242,11 +259,12 @@ class Shelf:
         """These are gone from the topic."""
         for key in keys:
             self._keys.discard(key)
+            self._foreign.discard(key)
             self._manifests.pop(key, None)
 
 
 def _is_old(place: Place | None, now_ms: int) -> bool:
-    if place is None:
+    if place is None or place.kind not in ("manifest", "state", "sums"):  # a release to come may have other kinds
         return False
     return place.start * 60_000 < now_ms - SUMS_MS if place.kind == "sums" else place.start < now_ms - STRANGE_MS
 

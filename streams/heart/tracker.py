@@ -142,6 +142,8 @@ class Tracker:
         is known. Raises `BrokenPromise` for bytes that are no frame, with their coordinates.
         """
         parts, closed = [], []
+        if first is not None:  # where a log begins, nothing stands before
+            self._position = max(self._position, first)
         for offset, data in enumerate(frames, self._position if first is None else first):
             try:
                 frame = unpack(data)
@@ -169,6 +171,8 @@ class Tracker:
         if offset < self._position:
             return self._sealed_to, self._trail.closed_at(offset)
         sealed_to = self._watermark.passed(self._times.grace_ms)
+        if sealed_to is not None and self._sealed_to is not None:  # sealed is sealed, also by a shorter grace of before
+            sealed_to = max(sealed_to, self._sealed_to)
         closed_to = self._watermark.passed(self._times.delay_ms)
         self._trail.note(offset, _latest_ms(frame), closed_to)
         self._position = offset + 1

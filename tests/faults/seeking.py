@@ -15,7 +15,7 @@ import lz4.frame  # type: ignore[import-untyped]
 
 SEGMENT = re.compile(r"\d{20}\.log(\.[a-z.]+)?\Z")  # .log, .log.deleted, .log.cleaned, .log.swap
 _HEAD = struct.Struct(">qiibihiqqqhii")  # of a batch: offset, length, epoch, magic, crc, attributes, …
-_PARTITION = re.compile(r"-\d+(\..*)?\Z")  # -0, and what becomes of it when its topic goes
+_PARTITION = re.compile(r"-\d+(\.[0-9a-f]+-[a-z]+)?\Z")  # -0, and what becomes of it when its topic goes
 PLAIN, LZ4 = 0, 3
 
 

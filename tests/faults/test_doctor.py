@@ -48,13 +48,14 @@ class Patient:
     def topics(self, but: str = "", partitions: int = 3, changed: Mapping[str, str] | None = None) -> None:
         """Makes its own; `but` with another number of partitions, or another policy."""
         settings = Settings(brokers=self.kafka.address, prefix=self.prefix, partitions=3)
-        if but:
-            with KafkaAdminClient(bootstrap_servers=self.kafka.address) as admin:
+        with KafkaAdminClient(bootstrap_servers=self.kafka.address) as admin:
+            if changed:
                 admin.create_topics({settings.topic(but): {
-                    "num_partitions": partitions, "replication_factor": 1,
-                    "configs": {**policy_of(named(but)), **(changed or {})}}}, wait_for_metadata=True)
-        if but != "mentions" or partitions == 3:
+                    "num_partitions": 3, "replication_factor": 1,
+                    "configs": {**policy_of(named(but)), **changed}}}, wait_for_metadata=True)
             create(settings)
+            if partitions != 3:
+                admin.create_partitions({settings.topic(but): partitions})
 
     def site(self, name: str, text: str) -> None:
         """Puts a file where Python looks for modules and packages first."""
@@ -185,7 +186,7 @@ FAULTS = [
     Planted("broken brands", of_a_file("DENYUT_BRANDS", "number = 1\n[[brand]]\nanny = 1\n"), "brands",
             ("did you mean any",)),
     Planted("secret missing", said(DENYUT_SECRET_FILE="/nowhere/secret"), "secrets",
-            ("DENYUT_SECRET_FILE='/nowhere/secret': cannot be read",)),
+            ("DENYUT_SECRET_FILE: no such file",)),
     Planted("secret short", of_a_file("DENYUT_SECRET_FILE", "short"), "secrets", ("5 bytes, expected at least 16",)),
     Planted("clock ahead", of_python("sitecustomize.py", CLOCK.format("+ 5")), "clock",
             ("behind this machine", "at most 2 s", "chrony")),

@@ -21,6 +21,7 @@ from tests.faults.test_score_worker import Stage as Posts
 from tests.faults.test_score_worker import check
 
 STOP_S = 3.0
+LOADED_S = 10.0  # what a machine with other work may add
 OUTAGE_S = 15.0  # and the seconds that the broker needs for its start
 WORK = """
 import asyncio, os, sys, threading, time
@@ -147,7 +148,7 @@ def _hangs(worker: Hurt) -> None:
     wait(lambda: worker.status("/livez") == 503, worker.said)
     began = time.monotonic()
     assert worker.end(signal.SIGTERM) == 70
-    assert STOP_S - 0.1 < time.monotonic() - began < STOP_S + 2
+    assert STOP_S - 0.1 < time.monotonic() - began < STOP_S + LOADED_S
 
 
 def test_a_stop_while_the_broker_does_not_answer_has_an_end_and_loses_nothing(posts: Posts) -> None:
@@ -159,7 +160,7 @@ def test_a_stop_while_the_broker_does_not_answer_has_an_end_and_loses_nothing(po
     with posts.kafka.frozen():
         began = time.monotonic()
         assert worker.end(signal.SIGTERM) == 70
-        assert time.monotonic() - began < STOP_S + 2
+        assert time.monotonic() - began < STOP_S + LOADED_S
     worker.start()
     check(posts)
 

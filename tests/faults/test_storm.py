@@ -19,6 +19,7 @@ from streams.settings import Settings
 from streams.sources.public import SOURCE, START_MS
 from tests.faults.kafka import Kafka
 from tests.faults.storm import mischief, truth
+from tests.faults.storm.__main__ import together
 from tests.faults.storm.crew import outcries
 from tests.faults.storm.mischief import Moment, Sent
 from tests.faults.storm.schedule import (
@@ -33,9 +34,9 @@ from tests.faults.storm.schedule import (
     Kind,
     schedule,
 )
-from tests.faults.storm.soak import Sample, slope, summary
+from tests.faults.storm.soak import Sample, leaks, slope, summary
 from tests.faults.storm.speaker import Pace, digest
-from tests.faults.storm.storm import Plan, Storm
+from tests.faults.storm.storm import Outcome, Plan, Storm
 from tests.incidents import swing
 from tests.slow_minute import Told
 
@@ -174,6 +175,17 @@ def test_memory_that_grows_is_seen_through_restarts() -> None:
     assert 0 == slope(flat)
     assert 36.0 == summary(lives, 600.0)["pulse"]["slope_mb_per_h"]
     assert 4 == summary(lives, 600.0)["pulse"]["lives"]
+    assert ["pulse: memory grows by 36 MB an hour"] == leaks(summary(lives, 600.0))
+    assert [] == leaks(summary(lives, 1800.0)), "nineteen minutes of samples are too few"
+    assert [] == leaks(summary(flat, 600.0))
+
+
+def test_all_runs_together_count_what_each_one_says_is_wrong() -> None:
+    """Under the same name; one that is wrong is named."""
+    done = [Outcome("1"), Outcome("2", wrong=["a", "b"])]
+    assert [0, 2] == [one.as_json()["differences"] for one in done]
+    said = together(done)
+    assert (2, ["2"]) == (said["differences"], said["failed"])
 
 
 def test_a_traceback_in_a_log_is_seen() -> None:

@@ -46,10 +46,8 @@ class Scene:
         self.settings = Settings(brokers=kafka.address, prefix=f"swings-{uuid.uuid4().hex[:8]}",
                                  partitions=PARTITIONS, sources=("demo",))  # fmt: skip
         create(self.settings, replay=True)
-        if deaf:  # nothing can be told
-            with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
-                admin.delete_topics([self.settings.topic("swings")])
         self.story, self.told = story, 0
+        self._deaf = deaf
         once = {"enable_idempotence": False, "max_in_flight_requests_per_connection": 1}
         self._producer = KafkaProducer(bootstrap_servers=kafka.address, linger_ms=5, **once)
         self._intake = Intake(frozenset({"demo"}), Brands.parse(BRANDS_TOML), lambda *_: Judged("en", True))
@@ -66,6 +64,13 @@ class Scene:
         """Tells the calm, and waits until the worker has counted it."""
         self.tell(CALM_MIN)
         self.wait(lambda: self.worker.get("/readyz") == "ready\n")
+        if self._deaf:
+            self._deafen()
+
+    def _deafen(self) -> None:
+        """Nothing can be told from now on. A worker that starts would wait for the topic."""
+        with KafkaAdminClient(bootstrap_servers=self.settings.brokers) as admin:
+            admin.delete_topics([self.settings.topic("swings")])
 
     def wait(self, until: Callable[[], bool]) -> None:
         """Waits for something that happens in the worker: it can only be asked for."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -38,6 +39,11 @@ def _make(kafka: Kafka, topic: str, partitions: int, configs: Mapping[str, str] 
     asked = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(configs or {})}
     with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
         admin.create_topics({topic: asked}, wait_for_metadata=True)
+
+
+def _grow(kafka: Kafka, topic: str, partitions: int) -> None:
+    with KafkaAdminClient(bootstrap_servers=kafka.address) as admin:
+        admin.create_partitions({topic: partitions})
 
 
 def _start(settings: Settings, *words: str) -> tuple[int, str]:
@@ -93,6 +99,38 @@ def test_posts_and_mentions_must_agree(kafka: Kafka, settings: Callable[..., Set
             ask(settings())
 
 
+@pytest.mark.parametrize("name", ["rejects", "blocks"])
+def test_what_no_worker_could_use_is_not_made_beside_it(
+    kafka: Kafka, settings: Callable[..., Settings], name: str
+) -> None:
+    """A number that differs is said by whoever makes topics, not by each worker in turn."""
+    create(settings(partitions=3))
+    _grow(kafka, settings().topic(name), 4)
+    with pytest.raises(BadSetting, match=rf"posts has 3, .*{name} has 4.* partitions"):
+        create(settings())
+
+
+def test_posts_without_mentions_are_not_fed(kafka: Kafka, settings: Callable[..., Settings]) -> None:
+    """Nor mentions without posts: whichever is missing is named, and nothing is made by asking."""
+    for there, missing in (("mentions", "posts"), ("posts", "mentions")):
+        asked = replace(settings(), prefix=f"{settings().prefix}-{there}")
+        _make(kafka, asked.topic(there), 3, policy_of(named(there)))
+        with pytest.raises(BadSetting, match=rf"has no topic {asked.topic(missing)}, or none for this user"):
+            partitions(asked)
+
+
+def test_what_is_kept_otherwise_is_said_by_who_makes_topics(
+    kafka: Kafka, settings: Callable[..., Settings]
+) -> None:
+    """On its standard error, one line for each key; a second time as well."""
+    _make(kafka, settings().topic("posts"), 3, {**policy_of(named("posts")), "segment.ms": "60000"})
+    for _ in range(2):
+        code, said = _start(settings(), "topics", "--create")
+        assert 0 == code
+        assert [f"denyut: {settings().topic('posts')} was there, with segment.ms: 60000, not 3600000"] == [
+            line for line in said.splitlines() if "was there" in line]
+
+
 def test_missing_topics_are_said_to_be_missing(settings: Callable[..., Settings]) -> None:
     """Asking makes nothing; the message says which command does."""
     with pytest.raises(BadSetting, match="topics --create"):
@@ -133,6 +171,8 @@ FEED, SCORE, PULSE = ("feed", "public", "--for", "1"), ("work", "score"), ("work
 WRONG = [
     (FEED, "posts", {"retention.ms": "1209600000"}, "1209600000 (14d), expected at least 86400000 (1d) and at most "
                                                     "604800000 (7d)"),
+    *((words, "posts", {"message.timestamp.type": "CreateTime", "retention.ms": "-1"},
+       "CreateTime, expected LogAppendTime") for words in (FEED, SCORE, PULSE)),
     (SCORE, "posts", {"min.compaction.lag.ms": "3600000"}, "3600000 (1h), expected at least 43200000 (12h)"),
     (SCORE, "mentions", {"max.message.bytes": "1000000"}, "1000000, expected at least 4000000"),
     (PULSE, "mentions", {"cleanup.policy": "compact"}, "compact, expected delete"),
@@ -161,10 +201,8 @@ def test_a_topic_with_another_number_of_partitions_stops_the_start(
 ) -> None:
     """Exit code 2, and both numbers."""
     topic = settings().topic(name)
-    _make(kafka, topic, 4, policy_of(named(name)))
-    _make(kafka, settings().topic("posts"), 3, policy_of(named("posts")))
-    if name != "mentions":
-        create(settings())
+    create(settings(partitions=3))
+    _grow(kafka, topic, 4)
     code, said = _start(settings(), *words)
     assert 2 == code, said
     assert f"{settings().topic('posts')} has 3" in said

@@ -294,6 +294,8 @@ def test_a_worker_that_may_not_read_ends_and_says_so(realm: Realm, tmp_path: Pat
     said = run("score", stage.environ("score"))
     assert said.code == 2, said.err
     assert f"DENYUT_USER=denyut-score may not read {prefix}.posts" in said.refusal
+    stops = said.err[said.err.index("this worker stops"):]
+    assert "Traceback" not in stops, stops
 
 
 def test_what_a_worker_may_not_write_waits_until_it_may(realm: Realm, tmp_path: Path) -> None:

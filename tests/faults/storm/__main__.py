@@ -63,7 +63,7 @@ def together(done: list[Outcome]) -> dict[str, Any]:
     sums = {name: sum(getattr(one, name) for one in done)
             for name in ("posts", "records", "lost", "doubled", "swings", "false", "missing", "seconds")}
     return {"runs": len(done), "faults": sum(kinds.values()), **sums,
-            "figures_wrong": sum(len(one.wrong) for one in done),
+            "differences": sum(len(one.wrong) for one in done),
             "failed": [one.seed for one in done if one.wrong], "kinds": dict(sorted(kinds.items())),
             "counted_again_s": _longest(one.counted_again_s for one in done),
             "caught_up_s": _longest(one.caught_up_s for one in done)}

@@ -30,8 +30,6 @@ _MARK = re.compile(r'^denyut_watermark_timestamp_seconds\{brand="([^"]+)"\} (\S+
 WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 START = "--- start "
 _AT_WORK = re.compile(r" denyut\.app: | faust\.app")
-# Tracebacks that a worker may write, and why.
-EXPLAINED: Mapping[str, str] = {}
 
 
 class State(StrEnum):
@@ -176,7 +174,7 @@ class Crew:
         return shown
 
     def outcries(self) -> list[str]:
-        """Tracebacks in the logs that nobody has explained, and lines of level CRITICAL."""
+        """Tracebacks in the logs, by their last lines, and lines of level CRITICAL."""
         out = []
         for log in sorted({worker.log for worker in self.workers} | set(self._folder.glob("*-*.log"))):
             out += [f"{log.stem}: {said}" for said in outcries(log.read_text("utf-8", "replace"))]
@@ -189,7 +187,7 @@ class Crew:
 
 
 def outcries(said: str) -> list[str]:
-    """The last line of each traceback, and CRITICAL lines, that are not explained.
+    """The last line of each traceback, and CRITICAL lines.
 
     >>> outcries("fine\\nTraceback (most recent call last):\\n  File x\\nValueError: y\\nfine")
     ['ValueError: y']
@@ -201,4 +199,4 @@ def outcries(said: str) -> list[str]:
             out.append(last)
         elif " CRITICAL " in line:
             out.append(line)
-    return [line for line in out if not any(known in line for known in EXPLAINED)]
+    return out

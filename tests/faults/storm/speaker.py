@@ -61,7 +61,7 @@ def digest(key: bytes | None, value: bytes | None) -> bytes:
 
 
 class Speaker:
-    """Speaks from `start` until its minutes are over, or until it is told to stop."""
+    """Speaks from `start` until its minutes are over, or until it is closed."""
 
     def __init__(self, settings: Settings, seed: int, pace: Pace, *, purge: bool = False) -> None:
         """`purge`: in the middle of the crisis most of what was said in it is removed, and its swing with it."""
@@ -96,12 +96,8 @@ class Speaker:
         """This is to be sent too, as soon as there is room."""
         self._asked.put(ask)
 
-    def stop(self) -> None:
-        """Says no more."""
-        self._over.set()
-
     def close(self) -> None:
-        """Ends the feed."""
+        """Says no more, and ends the feed."""
         self._over.set()
         self._thread.join(10.0)
         self.feed.close(5.0)

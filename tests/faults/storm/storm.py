@@ -38,7 +38,7 @@ from tests.faults.storm.crew import Crew, State, Worker
 from tests.faults.storm.flawed import FLAG
 from tests.faults.storm.mischief import Moment, Sent
 from tests.faults.storm.schedule import AT_FIRST, BROKERS, SCALE, SESSION_S, USUAL, Fault, Kind, schedule
-from tests.faults.storm.soak import Memory, summary
+from tests.faults.storm.soak import Memory, leaks, summary
 from tests.faults.storm.speaker import MIN_MS, Pace, Speaker
 
 PARTITIONS = 6
@@ -119,7 +119,7 @@ class Outcome:
         """One line."""
         said = {name: value for name, value in vars(self).items() if name not in ("faults", "wrong")}
         return {**said, "faults": sum(self.faults.values()), "kinds": dict(sorted(self.faults.items())),
-                "figures_wrong": len(self.wrong), "wrong": self.wrong[:20], "ok": not self.wrong}
+                "differences": len(self.wrong), "wrong": self.wrong[:20], "ok": not self.wrong}
 
 
 class Storm:
@@ -169,6 +169,7 @@ class Storm:
             with Memory(self.crew) as memory:
                 self._weather(self.speaker)
             self.outcome.memory = summary(memory.samples, STEADY_S)
+            self.outcome.wrong += leaks(self.outcome.memory)
             self._rest(self.speaker)
             self._judge(self.speaker)
             self._watching.set()
@@ -348,6 +349,7 @@ class Storm:
                             producer.send(self.settings.topic("mentions"), one.value, partition=partition).get(10)
                 return
             time.sleep(1.0)
+        self.outcome.wrong.append("frames never came again")
 
     # Watching.
 
