@@ -276,7 +276,7 @@ FAULTS = (
           "[_Brand(one.number) for one in self._brands], self._last,", judge=RESTED),
     Fault("a block has the last two hours", "usual", "usual._lately.extend(lately)", "pass", judge=RESTED),
     Fault("the newest block is taken", "block", "reverse=True", "reverse=False", judge=BLOCK),
-    Fault("a block that is damaged is passed over", "block", " or _digest(data) != part.digest", "", judge=BLOCK),
+    Fault("a block that is damaged is passed over", "block", " and _digest(data) == part.digest", "", judge=BLOCK),
     Fault("a block beyond the log's end is another log's", "block", "manifest.position > end", "False", judge=BLOCK),
     Fault("a newer schema is passed over", "block", ".schema > SCHEMA", ".schema > 10**6", judge=BLOCK),
     Fault("what no manifest of ours speaks of is left alone", "block", "STRANGE_MS = 2 * 3_600_000", "STRANGE_MS = 0",
