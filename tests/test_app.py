@@ -20,6 +20,7 @@ from streams.agents import app as ours
 from streams.agents import pulse, score
 from streams.agents.app import Life, conduct, run_worker
 from streams.agents.consumer import Expulsions
+from streams.agents.patient import know_topics
 from streams.heart.errors import BadSetting, BrokenPromise
 from streams.serve import Health, answer
 from streams.wire import Wire
@@ -378,3 +379,39 @@ def test_a_loop_that_hangs_for_a_minute_turns_livez_red(kind: str) -> None:
     asyncio.run(run())
 
 
+
+
+class Leader:
+    """A consumer whose group's coordinator it is to hand out partitions, and whose Kafka tells of them in the end."""
+
+    def __init__(self, untold: int) -> None:
+        self._coordinator = self._cluster = self._client = self
+        self.untold, self.asked, self.handed_out = untold, 0, list[str]()
+
+    def subscription(self) -> frozenset[str]:
+        return frozenset({"mentions"})
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        assert topic == "mentions"
+        return None if self.asked < self.untold else {0, 1}
+
+    async def force_metadata_update(self) -> bool:
+        self.asked += 1
+        return True
+
+    async def _perform_assignment(self, response: str) -> str:
+        self.handed_out.append(f"{response} {self.partitions_for_topic('mentions')}")
+        return response
+
+
+@pytest.mark.parametrize(("untold", "asked", "handed_out"), [
+    (0, 0, "r {0, 1}"), (3, 3, "r {0, 1}"), (10**6, 10, "r None")])
+def test_a_leader_asks_for_partitions_before_it_hands_them_out(
+    monkeypatch: pytest.MonkeyPatch, untold: int, asked: int, handed_out: str
+) -> None:
+    """Else a group stands still after a broker's restart; a topic that is gone holds it up for a moment only."""
+    monkeypatch.setattr("streams.agents.patient.TRY_S", 0.0)
+    leader = Leader(untold)
+    know_topics(leader)
+    assert asyncio.run(leader._perform_assignment("r")) == "r"
+    assert (leader.asked, leader.handed_out) == (asked, [handed_out])

@@ -14,6 +14,7 @@ from typing import Any
 from streams.logs import OFTEN
 
 AGAIN_S = 1.0
+TRIES, TRY_S = 10, 0.2  # less than a session in all, or the leader would be put out meanwhile
 often = logging.getLogger(OFTEN)
 
 
@@ -28,12 +29,34 @@ def fit_patience(app: Any) -> None:
     class PatientThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         async def on_start(self) -> None:
             await patiently(super().on_start, self, "_consumer")
+            know_topics(self._consumer)
 
     class PatientConsumer(app.transport.Consumer):  # type: ignore[misc]
         def _new_consumer_thread(self) -> Any:
             return PatientThread(self, loop=self.loop, beacon=self.beacon)
 
     app.transport.Producer, app.transport.Consumer = PatientProducer, PatientConsumer
+
+
+def know_topics(consumer: Any) -> None:
+    """Lets the leader of a group hand out partitions when it knows of them, and not before.
+
+    A broker that has just come back may not tell yet which partitions a topic has; aiokafka then hands out none, and
+    nobody asks again. After `TRIES` it goes on as it would: the topic may be gone.
+    """
+    coordinator = consumer._coordinator
+    hand_out = coordinator._perform_assignment
+
+    async def handed_out(response: Any) -> Any:
+        for _ in range(TRIES):
+            if all(coordinator._cluster.partitions_for_topic(topic) for topic in consumer.subscription()):
+                break
+            often.warning("Kafka does not tell yet which partitions there are; asking again before any is handed out")
+            await coordinator._client.force_metadata_update()
+            await asyncio.sleep(TRY_S)
+        return await hand_out(response)
+
+    coordinator._perform_assignment = handed_out
 
 
 def _brokers(client: Any) -> int:
