@@ -19,7 +19,7 @@ import pytest
 
 from streams.agents import pulse, score
 from streams.agents.app import FaustGroup, pulse_app, score_app, watch
-from streams.agents.consumer import FAUST, begun, deliver
+from streams.agents.consumer import FAUST, _coordinator_answers, begun, deliver
 from streams.heart.errors import BrokenPromise
 from streams.logs import OFTEN
 from streams.settings import Settings
@@ -123,7 +123,8 @@ def test_what_is_installed_is_what_is_required(name: str) -> None:
     ("faust.transport.consumer:Consumer", "_add_gap _new_offset perform_seek wait_empty getmany ack"),
     ("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread", "on_start seek_to_committed call_thread"),
     ("aiokafka.consumer.group_coordinator:GroupCoordinator",
-     "reset_generation _do_heartbeat _push_error_to_user check_errors"),
+     "reset_generation _do_heartbeat _push_error_to_user check_errors fetch_committed_offsets"),
+    ("faust.tables.recovery:Recovery", "_restart_recovery _resume_streams"),
     ("aiokafka.consumer.subscription_state:TopicPartitionState", "consumed_to seek await_reset"),
 ])
 def test_the_insides_that_our_consumer_is_made_of_are_there(owner: str, names: str) -> None:
@@ -627,6 +628,72 @@ def test_both_agents_read_raw_bytes_one_at_a_time(worker: str) -> None:
         assert agent.concurrency == 1
         assert (agent.channel.value_serializer, agent.channel.key_serializer) == ("raw", "raw")
         assert (agent.channel.value_type, agent.channel.key_type) == (bytes, bytes)
+
+    asyncio.run(run())
+
+
+async def recovered(app: Any, consumer: Any) -> asyncio.Task[None]:
+    """Faust's recovery after an assignment to this consumer, until it has ended or waits for the next."""
+    recovery = app.tables.recovery
+    app._consumer, app.consumer_generation_id, recovery._generation_id = consumer, 1, 1
+    app.conf.broker_request_timeout, recovery.recovery_delay = 0.3, 0
+    recovery._is_changelog_tp = lambda _: False
+    task = asyncio.ensure_future(recovery._restart_recovery(recovery))
+    await asyncio.sleep(0)
+    recovery.signal_recovery_start.set()
+    await asyncio.wait({task}, timeout=1.0)
+    return task
+
+
+def test_faust_takes_a_seek_that_is_not_answered_for_a_stop() -> None:
+    """Why ours gives up before it: nothing would be read any more, in silence, by a member in good standing."""
+    async def run() -> None:
+        slow = SimpleNamespace(assignment=lambda: {message(0).tp}, resume_partitions=lambda _: None,
+                               perform_seek=lambda: asyncio.sleep(60))
+        task = await recovered(app_of(), slow)
+        assert task.done()
+        assert task.exception() is None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("make", [score_app, pulse_app])
+def test_a_coordinator_that_does_not_tell_where_reading_goes_on_ends_the_worker(
+    make: Callable[[Settings], Any]
+) -> None:
+    """With a word, and before Faust's recovery ends without one."""
+    async def run() -> None:
+        app = make(Settings())
+        with unconnected(app) as consumer:
+            consumer.assignment, consumer.resume_partitions = lambda: {message(0).tp}, lambda _: None
+            consumer.denyut_committed = lambda: asyncio.sleep(0)
+            consumer._thread.seek_to_committed = lambda: asyncio.sleep(60)
+            task = await recovered(app, consumer)
+            with pytest.raises(BrokenPromise, match="coordinator does not say where"):
+                task.result()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("ends_by", ["an answer", "another assignment", "a stop"])
+def test_reading_waits_for_a_coordinator_that_is_away(ends_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as it takes, before Faust begins to count; and no longer than the assignment holds."""
+    monkeypatch.setattr("streams.agents.consumer.ASKED_S", 0.01)
+
+    async def run() -> None:
+        away = asyncio.Event()
+        app = SimpleNamespace(should_stop=False, consumer_generation_id=1,
+                              consumer=SimpleNamespace(denyut_committed=away.wait))
+        waiting = asyncio.ensure_future(_coordinator_answers(app))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        if ends_by == "an answer":
+            away.set()
+        elif ends_by == "a stop":
+            app.should_stop = True
+        else:
+            app.consumer_generation_id = 2
+        await asyncio.wait_for(waiting, 5)
 
     asyncio.run(run())
 

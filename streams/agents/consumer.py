@@ -23,6 +23,8 @@ from streams.logs import OFTEN
 
 FAUST = "0.15.3"  # the release whose reading loop ours replaces; with any other, its own is used
 SETTLED_S = 5.0  # after an assignment; a gap read later than this is no leftover of it
+SEEK_SHARE = 0.8  # of the time after which Faust gives the seek up
+ASKED_S = 2.0
 EXPELLED = 3  # times in EXPELLED_S: this is no single pause, and no broker that came back
 EXPELLED_S = 60.0
 log = logging.getLogger("denyut.app")
@@ -36,7 +38,11 @@ def fit_consumer(app: Any, promised: frozenset[str]) -> None:
     async def assigned(sender: Any, *_: Any, **__: Any) -> None:
         sender.denyut_assigned_s = time.monotonic()
 
+    async def complete(sender: Any, *_: Any, **__: Any) -> None:
+        await _coordinator_answers(sender)
+
     app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_rebalance_complete.connect(complete, weak=False)
     app.transport.Consumer = _consumer(promised, fast=faust.__version__ == FAUST)
     if faust.__version__ != FAUST:
         log.warning("faust %s is not %s: its own, slower reading loop is used, which loses records where a log was cut",
@@ -52,8 +58,24 @@ def _consumer(promised: frozenset[str], fast: bool) -> Any:
             await _go_back_to_the_beginning(self, places)
             return places
 
+        async def perform_seek(self) -> None:
+            """Faust waits for it as long as a request may take, and then ends in silence: this assignment and all
+            after it would never be read, by a member that the group believes to be well.
+            """
+            try:
+                async with asyncio.timeout(SEEK_SHARE * self.app.conf.broker_request_timeout):
+                    await super().perform_seek()
+            except TimeoutError:
+                raise BrokenPromise("the group's coordinator does not say where reading goes on") from None
+
         async def verify_all_partitions_active(self) -> None:
             """Faust's own search for the slow only writes lines, and dies where a partition's place is looked for."""
+
+        async def denyut_committed(self) -> None:
+            """Asks the coordinator for the places of all that is ours; aiokafka asks until it is told."""
+            consumer = self._thread._ensure_consumer()
+            if ours := consumer.assignment():
+                await self._thread.call_thread(consumer._coordinator.fetch_committed_offsets, ours)
 
         denyut_gaps = 0  # holes read within SETTLED_S of an assignment, in topics where compaction makes holes
         denyut_again = 0  # records dropped because they are read once more
@@ -117,6 +139,23 @@ def _place(consumer: Any, tp: Any) -> int | None:
     assignment = consumer._thread._consumer._subscription.subscription.assignment
     state = None if assignment is None else assignment.state_value(tp)
     return None if state is None else state._position
+
+
+async def _coordinator_answers(app: Any) -> None:
+    """Waits until the group's coordinator tells what is committed, or the assignment changes again.
+
+    It may be away or reading its own log: longer than Faust waits for the places to go back to, in `perform_seek`.
+    """
+    consumer, generation = app.consumer, app.consumer_generation_id
+    asked = asyncio.ensure_future(consumer.denyut_committed())
+    try:
+        while not (app.should_stop or app.consumer_generation_id != generation):
+            done, _ = await asyncio.wait({asked}, timeout=ASKED_S)
+            if done:
+                return asked.result()
+            often.warning("the group's coordinator does not tell yet where reading goes on")
+    finally:
+        asked.cancel()
 
 
 async def _go_back_to_the_beginning(consumer: Any, places: Mapping[Any, int | None]) -> None:
