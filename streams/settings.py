@@ -28,6 +28,7 @@ LEVELS = ("debug", "info", "warning", "error")
 SECRETS = ("secret_file", "password_file", "tls_cert", "tls_key")  # settings that name a file with a secret in it
 LOGINS = ("", "plain", "scram-sha-256", "scram-sha-512")
 HOUR_MS = 3_600_000
+LONGEST_MS = 25 * HOUR_MS + HOUR_MS // 2  # of grace and early together: mentions are kept for 26 h
 log = logging.getLogger("denyut.settings")
 
 _UNITS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS, "d": 24 * HOUR_MS}
@@ -39,7 +40,7 @@ _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):(\d{1,5})\Z")
 _KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)\Z")
 _USER = re.compile(r"[^\s,=\x00]{1,200}\Z")  # SCRAM would need the comma and = escaped; its clients do not
 _SITE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?(/[^\s?#]*)?\Z")
-_LOGIN = re.compile(r"(?<![\w.-])([^\s:/@,]+):[^\s/@,]+@")
+_LOGIN = re.compile(r"((?:^|(?<=//)|(?<=,))[^\s:/@,]*):.*@", re.DOTALL)  # a password may hold / , and @ as well
 
 Reader = Callable[[str], Any]
 
@@ -223,6 +224,10 @@ class Settings:
         if self.delay_ms >= self.grace_ms:
             raise BadSetting(f"DENYUT_DELAY_MS={span(self.delay_ms)}: expected less than DENYUT_GRACE_MS, "
                              f"which is {span(self.grace_ms)}")
+        if self.grace_ms + self.early_ms > LONGEST_MS:
+            raise BadSetting(f"DENYUT_GRACE_MS={span(self.grace_ms)}: with DENYUT_EARLY_MS={span(self.early_ms)} it is "
+                             f"more than {LONGEST_MS / HOUR_MS:g} h, and what is not sealed yet must be read back from "
+                             "denyut.mentions, which is kept for 26 h; expected less")
         self.check_wire()
 
     def check_wire(self) -> None:

@@ -254,6 +254,7 @@ class Coordinator:
     _pending_exception: BaseException | None = None
     member_id: str = "pod-0-1"
     generation: int = 7
+    _session_timeout_ms: int = 10_000
     _coordination_task: Any = field(default_factory=lambda: SimpleNamespace(done=lambda: False))
 
     def reset_generation(self) -> None:
@@ -295,6 +296,15 @@ def test_the_watchdog_ends_a_worker_whose_membership_is_dead(
             asyncio.run(run())
     else:
         asyncio.run(run())
+
+
+def test_a_session_that_the_broker_does_not_allow_is_the_users_affair() -> None:
+    """It names the setting, and is no broken promise of ours."""
+    from aiokafka.errors import InvalidSessionTimeoutError
+
+    app = threaded(Coordinator(InvalidSessionTimeoutError(), _session_timeout_ms=4000))
+    with pytest.raises(BadSetting, match=r"DENYUT_SESSION_MS=4000: .*group\.min\.session\.timeout\.ms"):
+        asyncio.run(asyncio.wait_for(ours.watch(app), 5))
 
 
 def test_the_watchdog_hears_when_the_group_puts_the_worker_out(

@@ -638,7 +638,7 @@ async def recovered(app: Any, consumer: Any) -> asyncio.Task[None]:
     app._consumer, app.consumer_generation_id, recovery._generation_id = consumer, 1, 1
     app.conf.broker_request_timeout, recovery.recovery_delay = 0.3, 0
     recovery._is_changelog_tp = lambda _: False
-    task = asyncio.ensure_future(recovery._restart_recovery(recovery))
+    task: asyncio.Task[None] = asyncio.ensure_future(recovery._restart_recovery(recovery))
     await asyncio.sleep(0)
     recovery.signal_recovery_start.set()
     await asyncio.wait({task}, timeout=1.0)

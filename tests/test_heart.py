@@ -150,7 +150,8 @@ def test_votes_are_those_of_the_plain_loop(said: list[tuple[int, ...]]) -> None:
     assert [m.copy for m in slow] == outcome.copies.tolist()
     panes = rows["event"] // 10_000
     each = [panes == pane for pane in np.unique(panes)]
-    sums = add(sums_of(rows[at], outcome.votes[at], outcome.copies[at]) for at in each)
+    sums = add(sums_of(rows[at], outcome.of(at)) for at in each)
+    assert [m.vote or 0 for m in slow] == outcome.values.tolist()
     assert sum(m.vote or 0 for m in slow) == sums.values[:, FIELDS.index("vote")].sum()
 
 

@@ -169,6 +169,53 @@ def test_what_another_worker_tells_otherwise_is_taken_over() -> None:
     assert due(quotes) == ["one"]
 
 
+def test_what_a_worker_that_was_cut_off_delivers_late_does_not_stand() -> None:
+    """It was told before a removal, by one that did not hear of it: whoever counts the brand now tells its own again.
+    """
+    quotes = known()
+    quotes.reads(swing(id="one"), evidence(range(1, 10)))  # post 0 had gone before this one explained
+    ours = explained("one", (1, 2, 3))
+    quotes.told(ours, evidence(range(1, 10)))
+    quotes.note(ours, is_mine=True)
+    quotes.note(explained("one", (0, 1, 2)), is_mine=True)
+    (quoted,) = quotes.due()
+    assert quoted.left() == evidence(range(1, 10))
+    quotes.told(ours, quoted.left())
+    assert due(quotes) == []
+    quotes.note(ours, is_mine=True)
+    assert due(quotes) == []
+
+
+def test_what_was_taken_out_once_is_taken_out_of_what_comes_late() -> None:
+    """A removal is remembered after it has been heeded."""
+    quotes = known()
+    quotes.reads(swing(id="one"), evidence())
+    quotes.told(explained("one"), evidence())
+    quotes.heard(floors(0))
+    retold = explained("one", (1, 2, 3))
+    quotes.told(retold, quotes.due()[0].left())
+    for step in (explained("one"), retold, explained("one")):  # our own two, and then a third of before
+        assert due(quotes) == []
+        quotes.note(step, is_mine=True)
+    (quoted,) = quotes.due()
+    left = quoted.left()
+    assert left is not None
+    assert id64(POSTS[0]) not in {voice.post for voice in left.now}
+
+
+def test_where_the_brand_is_anothers_by_now_that_one_knows_better() -> None:
+    """Whoever counted it before has heard of no removal since, and must not tell again from the posts of then."""
+    quotes = known()
+    quotes.reads(swing(id="one"), evidence())
+    quotes.told(explained("one"), evidence())
+    quotes.note(explained("one"))
+    quotes.note(explained("one", (2, 3)))
+    quotes.heard(floors(2))
+    (quoted,) = quotes.due()
+    assert quoted.left() is None
+    assert quoted.bare().exemplars == (POSTS[3],)
+
+
 def test_an_older_explanation_stays_known_while_its_incident_is_explained_anew() -> None:
     """After a restart: should nothing be left to explain it from, what was told of it must still go."""
     quotes = known(explained("one"))

@@ -2,14 +2,17 @@
 
 import contextlib
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.heart.block import BLOCK_MS
 from streams.heart.errors import BadBrands, BadSetting
-from streams.settings import DEMO_SECRET, LEVELS, Settings, mask, span
+from streams.keeping import named
+from streams.settings import DEMO_SECRET, LEVELS, LONGEST_MS, Settings, mask, span
 
 
 def test_nothing_said_gives_the_defaults() -> None:
@@ -99,6 +102,20 @@ def test_what_kubernetes_puts_there_is_explained(name: str) -> None:
         Settings.read({f"DENYUT_{name}": "10.0.0.1"})
 
 
+@pytest.mark.parametrize(("grace", "early"), [("26h", "1m"), ("720h", "0"), ("1h", "25h"), ("25h", "31m")])
+def test_what_is_not_sealed_can_be_read_back(grace: str, early: str) -> None:
+    """Mentions are kept for 26 h: a grace that is longer would lose figures at every restart."""
+    with pytest.raises(BadSetting, match=f"DENYUT_GRACE_MS={grace[:-1]}.*DENYUT_EARLY_MS=.*kept for 26 h"):
+        Settings.read({"DENYUT_GRACE_MS": grace, "DENYUT_EARLY_MS": early})
+
+
+def test_the_longest_grace_is_shorter_than_mentions_are_kept() -> None:
+    """By so much that a block, of every ten minutes, is written in between."""
+    kept = named("mentions").rules["retention.ms"].least
+    assert kept is not None
+    assert kept - LONGEST_MS >= 3 * BLOCK_MS
+
+
 def test_the_delay_is_inside_the_grace() -> None:
     """Settings that contradict each other are refused together."""
     with pytest.raises(BadSetting, match="DENYUT_DELAY_MS=2h: expected less than DENYUT_GRACE_MS"):
@@ -162,6 +179,17 @@ def test_no_password_is_shown() -> None:
     assert mask("[::1]:9092,host:9092") == "[::1]:9092,host:9092"
 
 
+@pytest.mark.parametrize("name", ["BROKERS", "ALERTMANAGER"])
+@pytest.mark.parametrize("login", ["anna:se/cret", "anna:se,cret", "anna:se@cret", "anna:se:cret", ":secret",
+                                   "anna:se cr et"])
+@pytest.mark.parametrize("before", ["", "kafka://", "http://", "one:9092,", "one:9092,kafka://"])
+def test_no_part_of_a_password_is_repeated(name: str, login: str, before: str) -> None:
+    """Whatever stands in it: keys made at random often hold / and +."""
+    with pytest.raises(BadSetting, match=f"DENYUT_{name}=") as caught:
+        Settings.read({f"DENYUT_{name}": f"{before}{login}@host:9093"})
+    assert not re.search("se|cr", str(caught.value).partition("expected")[0])
+
+
 def test_the_secret_is_its_files_bytes(tmp_path: Path) -> None:
     """The key comes from its file, without the line end; an empty name is the key everybody has."""
     path = tmp_path / "key"
@@ -205,10 +233,10 @@ def test_brands_come_from_the_file_or_the_demo(tmp_path: Path) -> None:
         Settings(brands=str(tmp_path / "bad.toml")).read_brands()
 
 
-@given(st.integers(0, 10**12))
+@given(st.integers(100, 10**12))
 def test_a_span_as_written_is_the_span(ms: int) -> None:
     """`span` writes what the reader reads."""
-    assert Settings.read({"DENYUT_EARLY_MS": span(ms)}).early_ms == ms
+    assert Settings.read({"DENYUT_STOP_MS": span(ms)}).stop_ms == ms
 
 
 @given(st.sampled_from([row.name for row in Settings().rows()]), st.text(max_size=20))

@@ -83,9 +83,10 @@ def test_what_was_told_before_and_after_is_read(settings: Settings) -> None:
         assert {Step.OPENED, Step.EXPLAINED, Step.RISEN, Step.CLOSED} == {step.state for step in told.news()}
 
 
-def test_what_is_no_step_is_our_own_fault(settings: Settings) -> None:
+@pytest.mark.parametrize("value", [b'{"secret": 1}', b'{"id": "secret\xff"}'])
+def test_what_is_no_step_is_our_own_fault(settings: Settings, value: bytes) -> None:
     """Only workers write there, so a record that is no step is told to whoever asks, by its place alone."""
-    write(settings, (b"swing:0000", b'{"secret": 1}'))
+    write(settings, (b"swing:0000", value))
     with Told(settings, embedded=True) as told:
         told.catch_up(PATIENCE_S)
         with pytest.raises(BrokenPromise, match="offset 0") as caught:

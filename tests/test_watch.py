@@ -142,6 +142,19 @@ def test_evidence_is_of_the_swing_s_polarity_and_still_counts() -> None:
     assert gone not in {voice.post for voice in tracker.evidence(opened).now}
 
 
+def test_a_removal_that_was_too_late_for_the_figures_is_no_evidence_all_the_same() -> None:
+    """Where one posts partition is behind, a removal heard by another may be later than the post's grace: the post
+    counts on, as the rule says, and is quoted by nobody.
+    """
+    tracker, opened, at = _until_first(talk())
+    gone = tracker.evidence(opened).now[0].post
+    counted = tracker.between(0, 1 << 40).values.sum()
+    tracker.apply([_removal([gone], talk()[at], late_ms=90 * 60_000)])
+    tracker.settle()
+    assert tracker.between(0, 1 << 40).values.sum() == counted
+    assert gone not in {voice.post for voice in tracker.evidence(opened).now}
+
+
 def test_a_swing_whose_posts_are_removed_is_withdrawn() -> None:
     """When what it rested on is gone, the incident is withdrawn, once, and its severity is gone from the board."""
     tracker, opened, at = _until_first(talk())
@@ -325,9 +338,9 @@ def _until_first(frames: Sequence[bytes]) -> tuple[Tracker, Swing, int]:
     raise AssertionError("no swing")
 
 
-def _removal(posts: Sequence[int], before: bytes) -> bytes:
+def _removal(posts: Sequence[int], before: bytes, late_ms: int = 0) -> bytes:
     floors = np.zeros(len(posts), FLOOR)
-    floors["id"], floors["rev"], floors["arrival"] = posts, GONE, _end_ms(before)
+    floors["id"], floors["rev"], floors["arrival"] = posts, GONE, _end_ms(before) + late_ms
     return pack(Frame(Names(), np.zeros(0, ROW), floors))
 
 

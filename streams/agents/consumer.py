@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from typing import Any
 
-from streams.heart.errors import BrokenPromise
+from streams.heart.errors import BadSetting, BrokenPromise
 from streams.logs import OFTEN
 
 FAUST = "0.15.3"  # the release whose reading loop ours replaces; with any other, its own is used
@@ -152,7 +152,8 @@ async def _coordinator_answers(app: Any) -> None:
         while not (app.should_stop or app.consumer_generation_id != generation):
             done, _ = await asyncio.wait({asked}, timeout=ASKED_S)
             if done:
-                return asked.result()
+                asked.result()
+                return
             often.warning("the group's coordinator does not tell yet where reading goes on")
     finally:
         asked.cancel()
@@ -216,6 +217,10 @@ def _hear_expulsions(coordinator: Any, expulsions: Expulsions) -> None:
 def _gone(coordinator: Any) -> str:
     """Why aiokafka no longer keeps us in the group; empty: it does."""
     error, task = coordinator._pending_exception, coordinator._coordination_task
+    if type(error).__name__ == "InvalidSessionTimeoutError":
+        raise BadSetting(f"DENYUT_SESSION_MS={coordinator._session_timeout_ms}: this broker allows none such; expected "
+                         "a span from its group.min.session.timeout.ms to its group.max.session.timeout.ms (where "
+                         "nobody has set them, 6s to 30m)") from error
     if error is not None:  # it waits until it is asked. Faust never asks, and the group moves on
         return f"the group's coordinator gives up: {error}"
     return "nobody speaks to the group any more" if task.done() else ""

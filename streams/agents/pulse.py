@@ -488,7 +488,8 @@ async def _work(settings: Settings, file: BrandFile, page: Page, life: Life) -> 
         calm()
         told = Steps(wire, settings.topic("swings"))
         telling = [herald.work(pulse.is_mine), explainer.work(pulse.evidence, herald.tell),
-                   explainer.revise(pulse.is_mine, herald.tell), told.follow(quotes.note, quotes.caught_up)]
+                   explainer.revise(pulse.is_mine, herald.tell),
+                   told.follow(lambda step: quotes.note(step, pulse.is_mine(step.brand)), quotes.caught_up)]
         beside = [keeper.work(), keep_knocking(wire, page.health, lambda: Wire.of(settings))]
         await conduct(app, life, [pulse.live(), _renew(pulse, file), *telling, *beside], wire.denials)
     finally:

@@ -25,6 +25,7 @@ MOST = 4096  # explained incidents that are remembered; then the oldest are not
 MOST_READ = 32  # of them with all the posts that were read for them, some 200 kB each
 LIFE_MS = 7 * 86_400_000  # of a post: the retention of `denyut.posts`
 EARLY = 1_000_000  # floors that are held until all quotes are known; of more the latest
+UNREAD = 8  # of one incident: steps of our own that are waited for; of more the latest
 _UNKNOWN = -1  # the rev of a quoted post that another worker read
 
 
@@ -36,10 +37,16 @@ class Quoted:
     opened: Swing | None = None
     evidence: Evidence | None = None  # the posts that it was explained from
     gone: set[int] = field(default_factory=set)  # of the posts behind it: taken back since, hashes
+    unread: list[Swing] = field(default_factory=list)  # told by this process, and not read back yet
+    is_replaced: bool = False  # what stands in the topic is not what this process has told last
 
     @property
     def is_due(self) -> bool:
-        """Whether what was told of it may be told no longer."""
+        """Whether what was told of it may be told no longer, or somebody else's stands in its place."""
+        if self.is_replaced:
+            return True
+        if not self.gone:
+            return False
         if any(id64(name) in self.gone for name in self.step.exemplars):
             return True
         # Who used which term is not kept: any of those who are gone may have used it.
@@ -90,24 +97,34 @@ class Quotes:
 
     def reads(self, opened: Swing, evidence: Evidence) -> None:
         """These posts are being read to explain an incident: what is taken back from now on is heard for it."""
-        known = self._of.get(opened.id)
-        self._keep(Quoted(opened if known is None else known.step, opened, evidence, known.gone if known else set()))
+        known = self._of.get(opened.id) or Quoted(opened)
+        self._keep(Quoted(known.step, opened, evidence, known.gone, known.unread))
 
     def told(self, step: Swing, evidence: Evidence | None) -> None:
         """An explanation was told, from these posts; None: it is an earlier one without what is gone."""
         before = self._of.get(step.id) or Quoted(step)
-        behind = {voice.post for voice in (*evidence.now, *evidence.before)} if evidence else set()
-        self._keep(Quoted(step, before.opened, evidence, before.gone & behind))
+        self._keep(Quoted(step, before.opened, evidence, before.gone, [*before.unread, step][-UNREAD:]))
 
-    def note(self, step: Swing) -> None:
-        """A step stands in `denyut.swings`. Of what this process has explained itself, it knows better."""
+    def note(self, step: Swing, is_mine: bool = False) -> None:
+        """A step stands in `denyut.swings`; `is_mine`: its brand is counted here.
+
+        Of what this process has explained itself, it knows better: a worker that was cut off may deliver afterwards
+        what it told before a removal. Where the brand has become another's, that one knows better.
+        """
         before = self._of.get(step.id)
         if step.state is not Step.EXPLAINED:
             return
         if before is None:
             self._keep(Quoted(step))
+        elif step in before.unread:
+            before.unread.remove(step)
+            before.is_replaced = before.is_replaced and step != before.step
         elif before.evidence is None or before.step.state is not Step.EXPLAINED:
             before.step, self._index = step, None
+        elif is_mine:
+            before.is_replaced = step != before.step
+        else:
+            before.step, before.opened, before.evidence, self._index = step, None, None, None
 
     def caught_up(self) -> None:
         """All that stood in `denyut.swings` at the start has been noted."""
@@ -132,7 +149,7 @@ class Quotes:
 
     def due(self) -> list[Quoted]:
         """The incidents that must be told again."""
-        return [quoted for quoted in self._of.values() if quoted.gone and quoted.is_due]
+        return [quoted for quoted in self._of.values() if quoted.is_due]
 
     def _indexed(self) -> dict[int, list[tuple[str, int]]]:
         if self._index is None:

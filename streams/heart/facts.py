@@ -22,15 +22,15 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.heart.frame import ABSTAINED, FLOOR, PROMPTED, ROW
-from streams.heart.pane import NOTHING, Rows, Sums, end_ms, joined
+from streams.heart.pane import NOTHING, Rows, Sums, end_ms, joined, some_of
 
 COUNTED = 1  # the winner of its identity, at or above its floor
 VOTED = 2  # it carries its author's vote (see `ballot`)
 COPY = 4  # its text has had its vote before, in this hour
 AFTER = 8  # it was read after its pane had closed; of a record that was on time, only replays are
 
-# A row as it is kept: 69 bytes, no Python object.
-FACT = np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("state", "u1")])
+# A row as it is kept: 71 bytes, no Python object. `value`: what its vote is worth, if it has one.
+FACT = np.dtype([*((name, ROW[name]) for name in ROW.names or ()), ("state", "u1"), ("value", "i2")])
 
 Bools = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
@@ -52,9 +52,9 @@ class Floors:
         both = joined([self._held, more], FLOOR)
         fresh = np.arange(len(both)) >= len(self._held)
         order = np.lexsort((fresh, both["arrival"], both["rev"], both["id"]))
-        both, fresh = both[order], fresh[order]
+        both, fresh = some_of(both, order), fresh[order]
         first = np.r_[True, both[1:] != both[:-1]]
-        self._held = both[first]
+        self._held = some_of(both, first)
         return np.unique(both["id"][first & fresh])
 
     def lowest(self, posts: Hashes, since_ms: npt.NDArray[np.int64], before_ms: int) -> npt.NDArray[np.uint32]:
@@ -63,13 +63,13 @@ class Floors:
         `posts`, `since_ms`: (n); `before_ms` is one for all.
         """
         lowest = np.zeros(len(posts), np.uint32)
-        held = self._held[self._held["arrival"] < before_ms]
+        held = some_of(self._held, self._held["arrival"] < before_ms)
         if len(held):
             begin = np.searchsorted(held["id"], posts, side="left")
             at = np.searchsorted(held["id"], posts, side="right") - 1
             # A post's floors are sorted by rev: from its highest down, until one is not too old.
             while len(asking := np.flatnonzero((at >= begin) & (lowest == 0))):
-                floor = held[at[asking]]
+                floor = some_of(held, at[asking])
                 lowest[asking] = np.where(floor["arrival"] >= since_ms[asking], floor["rev"], 0)
                 at[asking] -= 1
         return lowest
@@ -77,7 +77,10 @@ class Floors:
     def forget(self, arrived_before_ms: int) -> None:
         """Drops the floors that can touch nothing any more."""
         if len(self._held):
-            self._held = self._held[self._held["arrival"] >= arrived_before_ms]
+            self._held = some_of(self._held, self._held["arrival"] >= arrived_before_ms)
+
+
+BySource = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # brand * 256 + source, rising, and how many
 
 
 class Verdicts(NamedTuple):
@@ -93,14 +96,14 @@ class Verdicts(NamedTuple):
 class Slice:
     """All facts of one pane of one partition, over all its brands."""
 
-    __slots__ = ("by_source", "fresh", "pane", "rows", "sums")
+    __slots__ = ("_by_source", "fresh", "pane", "rows", "sums")
 
     def __init__(self, pane: int) -> None:
         self.pane = pane
         self.rows: Rows = np.zeros(0, FACT)  # settled: sorted by post, one row per identity and rev
         self.fresh: list[Rows] = []  # read since
         self.sums: Sums = NOTHING
-        self.by_source: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] = (_NONE, _NONE)
+        self._by_source: BySource | None = None
 
     def brands_touched(self, floored: Hashes) -> npt.NDArray[np.uint32]:
         """The brands whose figures the fresh rows, or the floors of these posts (sorted), may move."""
@@ -116,27 +119,39 @@ class Slice:
         rows = joined([self.rows, *self.fresh], FACT)
         order, winner, version = _joined(rows)
         fresh = (np.arange(len(rows)) >= len(self.rows))[order]
-        rows = rows[order]
+        rows = some_of(rows, order)
         lowest = floors.lowest(rows["id"], rows["arrival"] - grace_ms, end_ms(self.pane) + grace_ms)
         counted = winner & (rows["rev"] >= lowest)
         rows["state"] = np.where(counted, rows["state"] | np.uint8(COUNTED), rows["state"] & np.uint8(AFTER))
         verdicts = _verdicts(rows, fresh, winner, version)
-        self.rows, self.fresh = rows[version], []
+        self.rows, self.fresh = some_of(rows, version), []
         return verdicts
 
     def counted(self) -> Rows:
         """The winners at or above their floors."""
-        return np.asarray(self.rows[self.rows["state"] & COUNTED != 0])
+        return some_of(self.rows, self.rows["state"] & COUNTED != 0)
+
+    def summed(self, sums: Sums) -> None:
+        """These are its figures now."""
+        self.sums, self._by_source = sums, None
+
+    def by_source(self) -> BySource:
+        """Of each brand, how many scored mentions each source has. Counted when it is asked: seldom more than once."""
+        if self._by_source is None:
+            rows = self.counted()
+            brand, source = rows["brand"][is_scored(rows)], rows["source"][is_scored(rows)]
+            self._by_source = np.unique(brand.astype(np.int64) * 256 + source, return_counts=True)
+        return self._by_source
 
     def known(self, floors: Floors, before_ms: int, grace_ms: int) -> Rows:
         """What counted by the rows and floors that had arrived before a time. Not before what is fresh is resolved.
 
         Before the pane's end + delay this is what was on time: whatever comes later corrects figures and never this.
         """
-        rows = self.rows[self.rows["arrival"] < before_ms]
-        rows = rows[_starts(rows, "id", "brand", "event")]  # of an identity the winner stands first
+        rows = some_of(self.rows, self.rows["arrival"] < before_ms)
+        rows = some_of(rows, _starts(rows, "id", "brand", "event"))  # of an identity the winner stands first
         before_ms = min(before_ms, end_ms(self.pane) + grace_ms)
-        return np.asarray(rows[rows["rev"] >= floors.lowest(rows["id"], rows["arrival"] - grace_ms, before_ms)])
+        return some_of(rows, rows["rev"] >= floors.lowest(rows["id"], rows["arrival"] - grace_ms, before_ms))
 
     def nbytes(self) -> int:
         """The memory that the facts take."""
@@ -160,12 +175,12 @@ def _joined(rows: Rows) -> tuple[npt.NDArray[np.int64], Bools, Bools]:
     shared = np.flatnonzero(np.r_[False, same] | np.r_[same, False]) if same.any() else _NONE
     if len(shared):  # most posts have one row: only the others need the whole comparison
         at = order[shared]
-        some = rows[at]
+        some = some_of(rows, at)
         after = some["state"] & AFTER
         inner = np.lexsort((~some["kind"], some["label"], some["score"], after, some["offset"], some["partition"],
                             some["arrival"], ~some["rev"], some["event"], some["brand"], some["id"]))
         order[shared] = at[inner]
-        some = some[inner]
+        some = some_of(some, inner)
         winner[shared] = _starts(some, "id", "brand", "event")
         version[shared] = winner[shared] | _starts(some, "rev")
     return order, winner, version
@@ -176,7 +191,7 @@ def _verdicts(rows: Rows, fresh: Bools, winner: Bools, version: Bools) -> Verdic
     if version.all() and winner.all():
         seen = fresh & (rows["state"] & COUNTED != 0)
         new = int(np.count_nonzero(seen))
-        return Verdicts(new, 0, 0, int(np.count_nonzero(fresh)) - new, rows[seen])
+        return Verdicts(new, 0, 0, int(np.count_nonzero(fresh)) - new, some_of(rows, seen))
     starts = np.flatnonzero(version)
     known_version = np.logical_or.reduceat(~fresh, starts)
     news = int(np.count_nonzero(~known_version))
@@ -189,7 +204,7 @@ def _verdicts(rows: Rows, fresh: Bools, winner: Bools, version: Bools) -> Verdic
         duplicate=int(np.count_nonzero(fresh)) - news,
         superseded=int(np.count_nonzero(first & ~wins)),
         removed=int(np.count_nonzero(first & wins & ~counts)),
-        seen=rows[starts[wins & counts & ~known]],
+        seen=some_of(rows, starts[wins & counts & ~known]),
     )
 
 

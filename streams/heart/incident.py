@@ -155,8 +155,11 @@ def encode(swing: Swing) -> bytes:
 
 
 def decode(value: bytes) -> Swing:
-    """A step from the wire. Raises `msgspec.ValidationError`."""
-    return _decode(value)
+    """A step from the wire. Raises `msgspec.DecodeError`, of which `ValidationError` is one, for anything else."""
+    try:
+        return _decode(value)
+    except (UnicodeDecodeError, RecursionError) as error:  # msgspec lets both through
+        raise msgspec.DecodeError(type(error).__name__) from None
 
 
 def key(swing: Swing) -> bytes:

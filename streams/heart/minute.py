@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.heart.ballot import Voted, keys_of, tally, values_of
+from streams.heart.ballot import Voted, keys_of, tally
 from streams.heart.facts import Bools, is_scored
-from streams.heart.pane import Rows, grouped, runs
+from streams.heart.pane import Rows, grouped, runs, some_of
 
 MINUTE_MS = 60_000
 Ints = npt.NDArray[np.int64]
@@ -71,10 +71,10 @@ def minute_of(number: int, rows: Rows, voted: Voted) -> Minute:
     """The minute of these on-time rows (dtype FACT, any order); its voters are added to `voted`."""
     if not len(rows):
         return Minute(number, *_NOTHING)
-    votes, copies = tally(rows, voted)
+    votes, copies, values = tally(rows, voted)
     if votes.any():
-        voted.add(keys_of(rows[votes]))
-    value = values_of(rows, votes)
+        voted.add(keys_of(some_of(rows, votes)))
+    value = values.astype(np.int64)
     scored = is_scored(rows)
     score = np.where(scored, rows["score"], 0).astype(np.int64)
     columns = [votes, value, value**2, value**3, scored, score, score**2, score**3, np.ones(len(rows), np.int64),
@@ -98,7 +98,7 @@ def _rulers(rows: Rows) -> Ints:
 
 def _segments(rows: Rows, votes: Bools, value: Ints) -> Segments:
     scored = is_scored(rows)
-    some = rows[scored]
+    some = some_of(rows, scored)
     key = segment_key(*(some[name].astype(np.int64) for name in ("brand", "source", "lang")))
     keys, place = np.unique(key, return_inverse=True)
     sums = np.zeros((len(keys), 4), np.int64)

@@ -78,6 +78,14 @@ def joined(parts: Sequence[Rows], dtype: np.dtype[np.void]) -> Rows:
     return np.concatenate([np.ascontiguousarray(part).view(plain) for part in parts]).view(dtype)
 
 
+def some_of(rows: Rows, which: npt.NDArray[Any]) -> Rows:
+    """The rows at these places, or those for which it is true.
+
+    Copied as plain bytes: numpy's own indexing copies a structured array field by field, thirty times as slow.
+    """
+    return rows.compress(which) if which.dtype == np.bool_ else rows.take(which)
+
+
 def runs(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Where runs of equal values begin.
 
@@ -97,7 +105,7 @@ def grouped(brand: npt.NDArray[np.uint32], values: npt.NDArray[np.integer[Any]])
     order = np.argsort(brand, kind="stable")
     brand = brand[order]
     starts = runs(brand)
-    total = np.add.reduceat(values[order].astype(np.int64), starts, axis=0)
+    total = np.add.reduceat(values.take(order, axis=0).astype(np.int64, copy=False), starts, axis=0)
     small = np.abs(total).max() < 2**31  # as most panes are: half the memory
     return Sums(brand[starts], total.astype(np.int32) if small else total)
 

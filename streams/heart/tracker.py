@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streams.heart.ballot import HOUR_MS, Outcome, Voted, distinct_authors, keys_of, sums_of, tally, values_of
+from streams.heart.ballot import HOUR_MS, Outcome, Voted, distinct_authors, keys_of, sums_of, tally
 from streams.heart.block import BLOCK_MS, SPAN, Block, pack_sums, unpack_sums
 from streams.heart.errors import BrokenPromise
 from streams.heart.explain import MOST, Evidence, Voice
@@ -50,6 +50,7 @@ from streams.heart.pane import (
     dense,
     end_ms,
     joined,
+    some_of,
 )
 from streams.heart.settled import Settled, Settling
 from streams.heart.trail import NEVER, Point, Trail
@@ -59,6 +60,7 @@ from streams.heart.window import WINDOWS, Reading, reading
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint32]
+_END_OF_TIME_MS = 1 << 62
 AGAIN_MS = 3_600_000  # steps of the last hour may have been made and not delivered when a worker ended: told again
 
 
@@ -188,7 +190,7 @@ class Tracker:
             return frame
         kept = frame.rows["event"] >= sealed_to * PANE_MS
         self._sealed_reads += int(len(kept) - np.count_nonzero(kept))
-        return frame if kept.all() else msgspec.structs.replace(frame, rows=frame.rows[kept])
+        return frame if kept.all() else msgspec.structs.replace(frame, rows=some_of(frame.rows, kept))
 
     def _renumbered(self, frames: Sequence[Frame]) -> Rows:
         """The rows of some frames under this tracker's own numbers (dtype FACT)."""
@@ -210,7 +212,7 @@ class Tracker:
         if not len(rows):
             return
         order = np.argsort(rows["event"], kind="stable")
-        rows = rows[order]
+        rows = some_of(rows, order)
         panes = rows["event"] // PANE_MS
         starts = np.flatnonzero(np.diff(panes, prepend=panes[0] - 1))
         for part in np.split(rows, starts[1:]):
@@ -293,7 +295,7 @@ class Tracker:
         done = 0
         for one, at in zip(picked.slices, picked.places, strict=True):
             part = slice(done, done := done + len(at))
-            changed = len(at) and _mark(one.rows, at, Outcome(outcome.votes[part], outcome.copies[part]))
+            changed = len(at) and _mark(one.rows, at, outcome.of(part))
             if changed or one.pane in dirty:
                 self._whole.pop(one.pane // MINUTE, None)
                 _sum_up(one)
@@ -352,7 +354,7 @@ class Tracker:
             one = self._slices.pop(pane)
             self._whole.pop(pane // MINUTE, None)
             self._minutes.seal(pane, one.sums)
-            self._usual.seal(pane, one.by_source)
+            self._usual.seal(pane, one.by_source())
         self._sealed_to = after
         self._floors.forget(now - self._times.floor_ms)
         self._voted.forget(after)
@@ -448,13 +450,16 @@ class Tracker:
         brands = self._brands.known([swing.brand]).astype(np.uint32)
         picked = self._picked([self._slices[pane] for pane in sorted(self._slices)], VOTED, brands)
         rows = picked.rows() if len(brands) else np.zeros(0, FACT)
-        rows = rows[rows["event"] < swing.at_ms]
+        rows = some_of(rows, rows["event"] < swing.at_ms)
+        # A removal that came too late for any figure is a removal all the same: nobody quotes the post.
+        lowest = self._floors.lowest(rows["id"], rows["arrival"] - self._times.grace_ms, _END_OF_TIME_MS)
+        rows = some_of(rows, rows["rev"] >= lowest)
         label = LABELS.index("negative" if swing.direction == "down" else "positive")
         since = rows["event"] >= swing.onset_ms
         polar = rows["label"] == label
         lately = ~since & (rows["event"] >= swing.onset_ms - HOUR_MS)
         share = int((since & polar).sum()) / max(int(since.sum()), 1)
-        return Evidence(_voices(rows[since & polar]), _voices(rows[lately & polar]), share)
+        return Evidence(_voices(some_of(rows, since & polar)), _voices(some_of(rows, lately & polar)), share)
 
     # Rest and return.
 
@@ -533,7 +538,7 @@ class Tracker:
         closed = after if self._closed_to is None else min(after, self._closed_to)
         if not self._wellness.is_anybody_sick():
             return {window: dict.fromkeys(brands.tolist(), 1.0) for window in WINDOWS}
-        usual = self._usual.shares(one.by_source for one in self._slices.values())
+        usual = self._usual.shares(one.by_source() for one in self._slices.values())
         out: dict[str, dict[int, float]] = {}
         for window, panes in WINDOWS.items():
             first = min(after - panes, closed - MINUTE)
@@ -614,9 +619,9 @@ class _Held(NamedTuple):
             return None
         panes = range(first * MINUTE, after * MINUTE)
         both = [self._scored(brand, panes, since) for since in (0, known_ms + self.times.delay_ms)]
-        votes = [tally(rows).votes for rows in both]
-        totals = [int(values_of(rows, some).sum()) for rows, some in zip(both, votes, strict=True)]
-        then, left = (int(np.count_nonzero(some)) for some in votes)
+        outcomes = [tally(rows) for rows in both]
+        totals = [int(outcome.values.sum(dtype=np.int64)) for outcome in outcomes]
+        then, left = (int(np.count_nonzero(outcome.votes)) for outcome in outcomes)
         return Window(then, totals[0], left, totals[1])
 
     def _scored(self, brand: int, panes: range, known_ms: int) -> Rows:
@@ -624,13 +629,13 @@ class _Held(NamedTuple):
         for pane in panes:
             if pane in self.slices:
                 rows = self._known(pane, max(known_ms, end_ms(pane) + self.times.delay_ms))
-                parts.append(rows[(rows["brand"] == brand) & is_scored(rows)])
+                parts.append(some_of(rows, (rows["brand"] == brand) & is_scored(rows)))
         return joined(parts, FACT)
 
 
 def _voices(rows: Rows) -> tuple[Voice, ...]:
     """At most 400 of these rows, those of the smallest hashes."""
-    rows = rows[np.argsort(rows["id"], kind="stable")][:MOST]
+    rows = some_of(rows, np.argsort(rows["id"], kind="stable")[:MOST])
     columns = [rows[name].tolist() for name in ("partition", "offset", "id", "author", "dup", "score", "rev")]
     return tuple(Voice._make((*where, score / UNIT, rev)) for *where, score, rev in zip(*columns, strict=True))
 
@@ -648,24 +653,24 @@ class _Picked(NamedTuple):
 
     def rows(self) -> Rows:
         """The rows themselves, slice after slice."""
-        parts = [one.rows[at] for one, at in zip(self.slices, self.places, strict=True) if len(at)]
+        parts = [some_of(one.rows, at) for one, at in zip(self.slices, self.places, strict=True) if len(at)]
         return joined(parts, FACT)
 
 
 def _mark(rows: Rows, at: Ints, outcome: Outcome) -> bool:
-    """Writes who votes into the rows' state; whether that changed anything."""
+    """Writes who votes, and with what value, into the rows; whether that changed anything."""
     said = COUNTED | np.where(outcome.votes, VOTED, 0) | np.where(outcome.copies, COPY, 0)
     state = (rows["state"][at] & AFTER | said).astype(np.uint8)
-    changed = not np.array_equal(state, rows["state"][at])
+    changed = not (np.array_equal(state, rows["state"][at]) and np.array_equal(outcome.values, rows["value"][at]))
     if changed:
         rows["state"][at] = state
+        rows["value"][at] = outcome.values
     return changed
 
 
 def _sum_up(one: Slice) -> None:
     """New sums for one slice."""
     rows = one.counted()
-    one.sums = sums_of(rows, rows["state"] & VOTED != 0, rows["state"] & COPY != 0)
-    scored = rows[is_scored(rows)]
-    keys, counts = np.unique(scored["brand"].astype(np.int64) * 256 + scored["source"], return_counts=True)
-    one.by_source = (keys, counts)
+    state = rows["state"]
+    one.summed(sums_of(rows, Outcome(state & VOTED != 0, state & COPY != 0, rows["value"])))
+
