@@ -41,6 +41,7 @@ ROOT = README.parent
 TEXT = README.read_text()
 SCRIPTS = sysconfig.get_path("scripts")
 PAGES = (README, SIM, BENCH)
+OTHERS = (ROOT / "streams" / "README.md", ROOT / "deploy" / "chart" / "README.md")
 
 
 def examples() -> list[tuple[str, str]]:
@@ -161,7 +162,8 @@ def test_the_post_on_the_wire_is_one() -> None:
 
 def links() -> list[tuple[Path, str]]:
     """Every link of every page, with the page."""
-    return [(page, link) for page in PAGES for link in sorted(set(re.findall(r"\]\(([^)]+)\)", page.read_text())))]
+    return [(page, link) for page in (*PAGES, *OTHERS)
+            for link in sorted(set(re.findall(r"\]\(([^)]+)\)", page.read_text())))]
 
 
 @pytest.mark.parametrize(("page", "link"), links())
