@@ -1,20 +1,34 @@
-"""The README's tables, made from the code that they describe.
+"""The README's tables, made from the code that they describe, and how a table comes into a page.
 
     python -m tests.readme        writes them
+
+What is measured is written by who measured it: `tests.sim`, `tests.bench`, `tests.bench.model`, each with `--write`.
 """
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
+from streams.keeping import DAY, HOUR, TOPICS, Topic
 from streams.metrics import FIGURES, PIPELINE
 from streams.settings import Settings
 
 README = Path(__file__).parent.parent / "README.md"
+SIM = README.parent / "tests" / "sim" / "README.md"
+BENCH = README.parent / "tests" / "bench" / "README.md"
 RULES = README.parent / "deploy" / "prometheus" / "rules"
 RUNBOOKS = README.parent / "deploy" / "runbooks"
+HOLDS = {
+    "posts": "posts, with their text",
+    "mentions": "scores by brand, with keyed hashes of posts and authors; no text",
+    "swings": "what was told of swings, with words and keys of posts",
+    "rejects": "why a record was no post, and where it stood; no text",
+    "blocks": "sealed sums, what is learned of brands, hashes of who voted within the hour; no text, no id of a post",
+    "cursors": "where each source goes on",
+}
 
 
 def settings_table() -> str:
@@ -28,6 +42,29 @@ def metrics_table() -> str:
     rows = (*FIGURES, *PIPELINE)
     lines = [f"| `{row.name}` | {row.kind} | {', '.join(row.labels)} | {row.meaning} |" for row in rows]
     return "\n".join(["| metric | kind | labels | meaning |", "|---|---|---|---|", *lines])
+
+
+def kept_table() -> str:
+    """Every topic, what it holds, and how long (`streams/keeping.py`)."""
+    lines = [f"| `denyut.{topic.name}` | {HOLDS[topic.name]} | {_kept(topic)} | {_gone(topic)} |" for topic in TOPICS]
+    return "\n".join(["| topic | holds | kept for | what was removed or replaced is gone within |", "|---|---|---|---|",
+                      *lines])
+
+
+def _kept(topic: Topic) -> str:
+    """How long a record stands that nothing replaces."""
+    rule = topic.rules.get("retention.ms")
+    if rule is None:
+        return "until it is replaced"
+    span_ms = int(rule.value)
+    said = f"{span_ms // DAY} days" if span_ms % DAY == 0 else f"{span_ms // HOUR} h"
+    return f"{said}, or as you set" if rule.free else said
+
+
+def _gone(topic: Topic) -> str:
+    """The promise that its compaction is there for."""
+    rule = topic.rules.get("max.compaction.lag.ms")
+    return re.findall(r"within (\d+ h)", rule.why)[0] if rule else "-"
 
 
 def alerts_table() -> str:
@@ -59,20 +96,28 @@ def _alerts() -> dict[str, tuple[str, str]]:
 
 
 def filled(text: str, name: str, table: str) -> str:
-    """A README with a table between its marks."""
+    """A page with a table between its marks."""
     marks = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     return re.sub(re.escape(marks[0]) + ".*?" + re.escape(marks[1]), lambda _: f"{marks[0]}{table}\n{marks[1]}", text,
                   flags=re.DOTALL)
 
 
+def put(page: Path, tables: Mapping[str, str]) -> None:
+    """Writes tables between their marks in a page. A mark that is not there is an error: a figure would be lost."""
+    text = page.read_text()
+    for name, table in tables.items():
+        if f"<!-- {name} -->\n" not in text:
+            raise ValueError(f"{page}: no mark <!-- {name} -->")
+        text = filled(text, name, table)
+    page.write_text(text)
+
+
 def main() -> None:
     """Writes the tables into the README."""
-    text = README.read_text()
-    for name, table in (("settings", settings_table()), ("metrics", metrics_table()), ("alerts", alerts_table()),
-                        ("message", message())):
-        text = filled(text, name, table)
-    README.write_text(text)
-    sys.stdout.write("README.md: settings, metrics, alerts, message\n")
+    tables = {"settings": settings_table(), "metrics": metrics_table(), "kept": kept_table(),
+              "alerts": alerts_table(), "message": message()}
+    put(README, tables)
+    sys.stdout.write(f"README.md: {', '.join(tables)}\n")
 
 
 if __name__ == "__main__":

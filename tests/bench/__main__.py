@@ -2,7 +2,8 @@
 
     python -m tests.bench [NAMES...] [--quick] [--write]
 
-`--quick` runs a tenth of the size: to see that it works, not for figures. `--write` puts the table into the README.
+`--quick` runs a tenth of the size: to see that it works, not for figures. `--write` puts the table into the
+README, and the rows of the decoders into `tests/bench/README.md`.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from tests.bench import backtest, flow, heart, page, pulse, score, sources, tutorial
 from tests.bench.stage import Bench
 from tests.bench.table import Row, machine, table
-from tests.readme import README, filled
+from tests.readme import BENCH, README, put
 
 ROWS: Mapping[str, Callable[[Bench], Row]] = {
     "score": score.throughput,
@@ -41,23 +42,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="The table of budgets.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of a row: {', '.join(ROWS)}")
     parser.add_argument("--quick", action="store_true", help="a tenth of the size")
-    parser.add_argument("--write", action="store_true", help="into the README")
+    parser.add_argument("--write", action="store_true", help="into the pages")
     asked = parser.parse_args()
     unknown = set(asked.names) - set(ROWS)
     if unknown:
         parser.error(f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
-    rows = []
+    rows: dict[str, Row] = {}
     with Bench(0.1 if asked.quick else 1.0) as bench:
         for name, measure in ROWS.items():
             if not asked.names or name in asked.names:
                 began_s = time.monotonic()
-                rows.append(measure(bench))
-                sys.stderr.write(f"{name}: {rows[-1].measured} ({time.monotonic() - began_s:.0f} s)\n")
-    said = f"{table(rows)}\n\nMeasured by `make bench` on {machine()}."
-    print(said)
+                rows[name] = measure(bench)
+                sys.stderr.write(f"{name}: {rows[name].measured} ({time.monotonic() - began_s:.0f} s)\n")
+    by = f"Measured by `make bench` on {machine()}."
+    print(f"{table(list(rows.values()))}\n\n{by}")
     if asked.write:
-        README.write_text(filled(README.read_text(), "bench", said))
-    return int(any(row.met is False for row in rows))
+        for page, mark, are_decoders in ((README, "bench", False), (BENCH, "decoders", True)):
+            if some := [row for name, row in rows.items() if (name in sources.ROWS) is are_decoders]:
+                put(page, {mark: f"{table(some)}\n\n{by}"})
+    return int(any(row.met is False for row in rows.values()))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Posts are the demo's public, each text once. All but the embedded model have random weights: they cost the same. One
 thread; in each round all take turns, and a row shows its median and the median of the ratios to the embedded model, so
-that a noisy machine is noisy to all. Needs `denyut[torch]`. `--write` puts the table into the README.
+that a noisy machine is noisy to all. Needs `denyut[torch]`. `--write` puts the table into `tests/bench/README.md`.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from streams.settings import Settings
 from tests.bench.posts import distinct
 from tests.bench.table import machine
 from tests.bench.tutorial import pipeline_model
-from tests.readme import README, filled
+from tests.readme import BENCH, put
 
 # Layers, and the width of their feed-forward parts.
 DEPTHS = ((12, 1536), (8, 1536), (6, 1536), (4, 1536), (8, 1024), (4, 1024), (8, 768))
@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--posts", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help="into the README")
+    parser.add_argument("--write", action="store_true", help="into tests/bench/README.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
     texts = [post.text for post in distinct(args.posts, Settings().read_brands())]
@@ -139,7 +139,7 @@ def main() -> None:
                                   f"{tokens / len(texts):.0f} tokens."])
     print(said)
     if args.write:
-        README.write_text(filled(README.read_text(), "model", said))
+        put(BENCH, {"model": said})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
     streams      minute by minute sums of made-up brands, and the truth about them
     judge        alerts against the truth
-    baselines    what others do: a z-score, and the rules that vendors publish
+    baselines    what others do: a z-score, and rules that other makers publish
 
 Knows nothing of posts, authors or Kafka: it starts where the minutes of a brand are already summed.
 """

@@ -5,8 +5,8 @@
 Without `--full`: 12 brands for three scored weeks of calm, noisy-real and null, in under a minute, held against
 `ratchet.json`; 1 if a figure is worse. `--tighten` writes what is better there. `--full`: every preset, 144
 brand-weeks, 288 of the null ones; `--times 7` has seven times as many. Development uses seeds 1 to 50; `--tag v1.2.3`
-takes the seeds of a release, and nothing is tuned on those. `--write` puts the tables into the README, and what
-chance does into `streams/heart/chance.py`.
+takes the seeds of a release, and nothing is tuned on those. `--write` puts the tables into `tests/sim/README.md`,
+their main rows into the README, and what chance does into `streams/heart/chance.py`.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.table import machine
-from tests.readme import README, filled
+from tests.readme import README, SIM, put
 from tests.sim import nulls
 from tests.sim.judge import Figure
 from tests.sim.streams import PRESETS
-from tests.sim.table import tables
+from tests.sim.table import main_rows, tables
 from tests.sim.trial import Outcome, Plan, attempt, seed_for, seeds_of
 
 RATCHET = Path(__file__).parent / "ratchet.json"
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tag", help="of a release: its seeds follow from it")
     parser.add_argument("--times", type=int, default=1, help="so many times the brands of a full run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all figures")
-    parser.add_argument("--write", action="store_true", help="the tables into the README; chance")
+    parser.add_argument("--write", action="store_true", help="the tables into the pages; chance")
     parser.add_argument("--tighten", action="store_true", help="the ratchet, where a quick run was better")
     return parser
 
@@ -116,12 +116,13 @@ def main() -> int:
         parser.error("--write needs a full run of every preset")
     seeds = seeds_of(asked.tag) if asked.tag else (asked.seed,) * 4 if asked.seed else SEEDS
     outcomes = full(seeds, asked.preset or tuple(PRESETS), asked.times) if is_full else attempt(quick_plans(), True)
-    said = f"{tables(outcomes)}\n\n{_run_by(asked, is_full, outcomes)}"
-    sys.stdout.write(said + "\n")
+    found, by = tables(outcomes), _run_by(asked, is_full, outcomes)
+    sys.stdout.write("\n\n".join([*found.values(), by]) + "\n")
     if asked.json:
         asked.json.write_text(json.dumps([figures(outcome) for outcome in outcomes], indent=1) + "\n")
     if asked.write:
-        README.write_text(filled(README.read_text(), "swings", said))
+        put(SIM, {**found, "made": by})
+        put(README, {"swings": f"{main_rows(outcomes)}\n\n{by}"})
         nulls.write(outcomes)
     return 0 if is_full else _ratchet(outcomes, asked.tighten)
 

@@ -3,10 +3,11 @@
     a rule makes a signed score for each minute and brand; |score| >= h fires, at once; it is over after 15 minutes
     under h/2 or of the other sign; the same sign is silent for 60 minutes then
 
-`z60`: the mean vote of the last hour against the last day of such means, 30 votes at least. The others are rules that
-vendors document, on every post, as they are documented; what a rule leaves open is said beside it. Rules for one
-direction (a dip is a rise of negative posts) are mirrored, or they could not find half of the swings. They may look at
-counts of negative and positive posts.
+`z60`: the mean vote of the last hour against the last day of such means, 30 votes at least. The others are rules as the
+pages of their makers describe them, rebuilt here on every post, and called by their kind; what a page leaves open is
+chosen by us, and said beside the rule. It compares rules, not products. Rules for one direction (a dip is a rise of
+negative posts) are mirrored, or they could not find half of the swings. They may look at counts of negative and
+positive posts.
 """
 
 from collections.abc import Callable
@@ -88,26 +89,26 @@ def z60(streams: Streams) -> Floats:
     return np.nan_to_num((series - _before(mean, 1)) / _before(spread, 1))
 
 
-def social_metrix(streams: Streams) -> Floats:
+def day_over_week(streams: Streams) -> Floats:
     """Hourly: mean of the last 24 h against mean + k sd of the last 7 days, of hourly moods."""
     hourly = _mean(streams, 60)
     mean, spread = _spread(hourly, WEEK, 60)
     return _at((_spread(hourly, DAY, 60)[0] - mean) / spread, 60)
 
 
-def newspoint(streams: Streams) -> Floats:
+def hour_less_week(streams: Streams) -> Floats:
     """The last hour's tone less the past week's. Looked at hourly; the user sets the difference."""
     return _at(_mean(streams, 60) - _mean(streams, WEEK), 60)
 
 
-def axur(streams: Streams) -> Floats:
+def counts_over_week(streams: Streams) -> Floats:
     """The last hour's negative (positive) posts over the hourly average of 7 days; 300 % recommended."""
     down, up = (_ratio(_back(streams.classes[:, :, side], 60), _back(streams.classes[:, :, side], WEEK) * 60 / WEEK)
                 for side in (0, 1))
     return _at(_sides(down, up), 60)
 
 
-def pivony(streams: Streams) -> Floats:
+def each_less_longer(streams: Streams) -> Floats:
     """Every 2 h: 1 h against 24 h, 24 h against 7 days, 7 days against 4 weeks. The user sets the difference."""
     hour, day, week, month = (_mean(streams, width) for width in (60, DAY, WEEK, 4 * WEEK))
     moves = np.nan_to_num(np.stack([hour - day, day - week, week - month]))
@@ -115,12 +116,12 @@ def pivony(streams: Streams) -> Floats:
     return _at(largest, 120)
 
 
-def vista_social(streams: Streams) -> Floats:
+def share_over_week(streams: Streams) -> Floats:
     """The negative (positive) share of an hour over that of 7 days. Three sensitivities, taken as x2, x1.5, x1.25."""
     return _sides(*(_ratio(_share(streams, side, 60), _share(streams, side, WEEK)) for side in (0, 1)))
 
 
-def sightlabs(streams: Streams) -> Floats:
+def rise_of_share(streams: Streams) -> Floats:
     """Hourly: points that the negative (positive) share rose since the scan before, of 20 posts or more."""
     enough = _back(streams.raw[:, :, 0], 60) >= 20
     scans = [np.where(enough, 100 * _share(streams, side, 60), np.nan) for side in (0, 1)]
@@ -129,12 +130,12 @@ def sightlabs(streams: Streams) -> Floats:
 
 RULES = (
     Rule("z-score 60 min / 24 h, votes", z60, (3, 3.5, 4, 4.5, 5, 6), 4.5),
-    Rule("Social Metrix", social_metrix, (0.5, 1, 1.5, 2, 3), 2),
-    Rule("Newspoint", newspoint, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), None),
-    Rule("Axur", axur, (2, 3, 4, 6, 9, 14), 3),
-    Rule("Pivony", pivony, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), None),
-    Rule("Vista Social", vista_social, (1.25, 1.5, 2, 3, 4, 6), 1.5),
-    Rule("Sightlabs", sightlabs, (5, 10, 15, 20, 30, 40), 5),
+    Rule("24 h against 7 days, in sd of hourly moods", day_over_week, (0.5, 1, 1.5, 2, 3), 2),
+    Rule("hour less 7 days", hour_less_week, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), None),
+    Rule("negative posts of the hour over the hourly mean of 7 days", counts_over_week, (2, 3, 4, 6, 9, 14), 3),
+    Rule("hour, day, 7 days, 4 weeks, each less the next", each_less_longer, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), None),
+    Rule("negative share of the hour over that of 7 days", share_over_week, (1.25, 1.5, 2, 3, 4, 6), 1.5),
+    Rule("rise of the negative share in an hour, points", rise_of_share, (5, 10, 15, 20, 30, 40), 5),
 )
 
 

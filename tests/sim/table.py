@@ -1,12 +1,14 @@
-"""Tables: what came of the trials, as Markdown.
+"""Tables: what came of the trials, as Markdown, by name.
 
     swings       false alarms, recall, delay, by preset
+    sizes        recall and delay by size and by volume
     silence      what must not raise an alert, or not as organic
-    others       the detector beside a z-score and vendors' rules, on the same streams
+    others       the detector beside a z-score and the rules of other makers, on the same streams
     curve        false alarms against recall and delay
     volume       spikes
 
-Square brackets: intervals of 95 %. Knows nothing of how the figures were made.
+Square brackets: intervals of 95 %. `README.md` beside this file says what each word in them means.
+Knows nothing of how the figures were made.
 """
 
 import math
@@ -18,13 +20,19 @@ from tests.sim.judge import ATTACKS, Figure, Report
 from tests.sim.trial import Outcome, best
 
 SILENT = ("burst", "drift", "outage", "gap", "replay")
+MAIN = ("calm", "noisy-real", "thin", "outage")  # the presets that the README shows
 
 
-def tables(outcomes: Sequence[Outcome]) -> str:
-    """All tables that there is something for."""
-    parts = [_swings(outcomes), _groups(outcomes), _silence(outcomes), _others(outcomes), _curve(outcomes),
-             _volume(outcomes)]
-    return "\n\n".join(part for part in parts if part)
+def tables(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """All tables that there is something for, by name."""
+    found = {"swings": _swings(outcomes), "sizes": _groups(outcomes), "silence": _silence(outcomes),
+             "others": _others(outcomes), "curve": _curve(outcomes), "volume": _volume(outcomes)}
+    return {name: table for name, table in found.items() if table}
+
+
+def main_rows(outcomes: Sequence[Outcome]) -> str:
+    """Of the table of swings what the README shows."""
+    return _swings([outcome for outcome in outcomes if outcome.plan.preset in MAIN])
 
 
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -2,7 +2,7 @@
 
     the detector at its threshold     every preset
     the curve over thresholds         calm, noisy-real, null
-    z-score and vendors' rules        calm, noisy-real
+    z-score and other makers' rules   calm, noisy-real
     the detector on every post        where there are attacks: do the two tests together see them?
     spikes of volume                  every preset
 
