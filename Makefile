@@ -87,7 +87,7 @@ faults: $(VENV)/.test  ## A seeded storm of faults over a real Kafka, against th
 swings: $(VENV)/.test  ## False alarms, recall and delay of the detector on made-up publics, in under a minute
 	$(BIN)/python -m tests.sim $(ARGS)
 
-swings-full: $(VENV)/.test  ## The table of the README, beside other detectors; some twenty minutes
+swings-full: $(VENV)/.test  ## The tables of tests/sim/README.md, beside other detectors; some twenty minutes
 	$(BIN)/python -m tests.sim --full $(ARGS)
 
 coverage: $(VENV)/.test  ## How often the mood's interval holds the truth
