@@ -256,6 +256,27 @@ def test_an_assignment_in_the_middle_of_reading_back_begins_anew(log: Log) -> No
     run(work())
 
 
+def test_nothing_is_read_on_while_the_assignment_changes(log: Log) -> None:
+    """Between the loss of the old one and the new one others may go on with what is no longer ours."""
+
+    async def work() -> None:
+        worker = Worker(log)
+
+        def changed() -> None:
+            log.meanwhile = lambda: None
+            worker.pulse.revoked()
+
+        log.meanwhile = changed
+        reading = asyncio.ensure_future(worker.assign(0, 1))
+        await asyncio.wait({reading}, timeout=0.2)
+        assert not reading.done()
+        worker.pulse.assigned([1])
+        await asyncio.wait_for(reading, 5)
+        assert not worker.health.ready
+
+    run(work())
+
+
 def test_a_partition_that_went_and_came_between_two_calls_is_read_back(log: Log) -> None:
     """Others have counted it in between; what we knew of it is not enough."""
 

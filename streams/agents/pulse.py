@@ -114,6 +114,8 @@ class Pulse:
         self._ears = ears or Ears()
         self._mine: frozenset[int] = frozenset()
         self._epoch = 0  # rises with every revocation and assignment: what began before it is out of date
+        self._regrouped = asyncio.Event()  # we know what is ours
+        self._regrouped.set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ward")
         self.read_at_s = 0.0  # no reading before this
         self._unread = False  # frames were applied since the last reading
@@ -145,10 +147,12 @@ class Pulse:
     def revoked(self) -> None:
         """The assignment is about to change. Figures stay until we know what is ours."""
         self._epoch += 1
+        self._regrouped.clear()
 
     def assigned(self, partitions: Collection[int]) -> None:
         """These are ours from now on: what is not, is gone from the page at once."""
         self._epoch += 1
+        self._regrouped.set()
         self._mine = frozenset(partitions)
         for partition in self.hands.next.keys() - self._mine:
             self.hands.close(partition)
@@ -165,7 +169,8 @@ class Pulse:
     async def catch_up(self, broker: Log) -> None:
         """Reads the partitions back that are new, then sets the group's position of all to where each stands.
 
-        Awaited before the group reads on. Gives up, leaving it to the next call, when the assignment changes meanwhile.
+        Awaited before the group reads on. Gives up, leaving it to the next call, when the assignment changes meanwhile;
+        then it returns when the new one is known: the group would read on under the old one.
         Raises `BadSetting` where there are blocks and none can be read.
         """
         epoch = self._epoch
@@ -184,6 +189,7 @@ class Pulse:
             await asyncio.sleep(AGAIN_S)
         if wanted():
             self._health.met("recovery")
+        await self._regrouped.wait()
 
     async def _read_back(self, broker: Log, new: Collection[int], wanted: Callable[[], bool]) -> None:
         started = self._now()
