@@ -1,6 +1,7 @@
 """The command line. Each verb is a thin hand: it reads the settings, calls one room and gives back an exit code.
 
-0 done, 1 something failed that no setting explains, 2 yours to mend. Heavy imports stand inside the verbs: `--help` answers at once.
+0 done, 1 something failed that no setting explains, 2 yours to mend. Heavy imports stand inside the verbs: `--help`
+answers at once.
 """
 
 import json
