@@ -115,6 +115,9 @@ FAULTS = (
           'np.argsort(-event, kind="stable")'),
     Fault("a vote is the mean of the author's scores in the pane", "ballot",
           "(2 * total[mine] + count[mine]) // (2 * count[mine])", "total[mine]"),
+    Fault("and in no other pane", "ballot", "& (voted[author.at] == pane)", "& (voted[author.at] >= 0)"),
+    Fault("what an author adds changes what the vote is worth", "tracker",
+          ' and np.array_equal(outcome.values, rows["value"][at])', ""),
     Fault("abstentions do not vote", "ballot", "left = order[(scored & ~said", "left = order[(~said"),
     Fault("sealed sums are kept by the minute", "pane", "add([self._minutes.get(minute, NOTHING), sums])", "sums"),
     # What the brand has prompted.
