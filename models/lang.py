@@ -1,4 +1,4 @@
-"""Lang: which language a text is in, and whether a model may score it. A model that was not measured there abstains.
+"""Lang: which language a text is in, and whether a model may score it. A model that is not good enough there abstains.
 
 The detector is eldc (ELD's n-grams, in C). Of the dev rows may be scored, by a card that names id and en
 (`models/recipes/languages.py`):

@@ -217,7 +217,7 @@ def _bar(wish: Wish, rows: "Rows", tally: Tally) -> Iterator[Callable[[], None]]
 
 def _account(tally: Tally, model: Model) -> list[str]:
     """What became of the rows."""
-    said = [f"{tally.recorded} mentions with a score"]
+    said = [f"{tally.recorded} mentions that came with a score"]
     if tally.asked:
         said.append(f"{tally.asked} scored by {model.name}")
     said += [f"{count} {name}" for name, count in tally.outcomes.items() if count]

@@ -2,7 +2,7 @@
 
     Kopi Lumora     +0.24  ────────────┼─[━●━]───────  ▃▄▅▆▅▄▅▆▇   12  240 1.2k
    ▼ Lajuro         severe   since 14:12 (22 min)  now -0.55, usually -0.02
-      412 votes · by chance <1 in 78 weeks · organic · about ongkos 62%, hujan
+      412 votes · by chance <1 in 192 weeks · organic · about ongkos 62%, hujan
 
 `render` is a pure function of a `View`; `Board` keeps one on the screen. Nothing needs colour to be understood, and a
 board that is not shown on a terminal prints a line now and then instead. Numbers and brand titles only: a view has no
@@ -431,7 +431,7 @@ def _course(swing: Swing, view: View, title: str, glyphs: Glyphs) -> Text:
 
 def _grounds(swing: Swing, width: int, glyphs: Glyphs) -> Text:
     """The second line of an incident: how sure, who speaks, of what."""
-    said = wording.fitted([_plain(one) for one in wording.grounds(swing)], width - 5, f" {glyphs.dot} ")
+    said = wording.fitted([_plain(one) for one in wording.grounds(swing, is_brief=True)], width - 5, f" {glyphs.dot} ")
     return Text(f"     {said}", "" if swing.is_open else "dim")
 
 

@@ -36,7 +36,7 @@ def answered(verb: Callable[..., int | None]) -> Callable[..., None]:
             click.echo(f"denyut: {error}", err=True)
             code = 2
         except LostBroker as error:
-            click.echo(f"denyut: {error}", err=True)
+            click.echo(f"denyut: {error}; start Kafka, or correct DENYUT_BROKERS", err=True)
             code = 1
         except DenyutError as error:
             click.echo(f"denyut: {type(error).__name__}: {error}", err=True)

@@ -2,7 +2,7 @@
 
     figures(swing)   now -0.55, usually +0.18
     course(swing)    since 14:12 (22 min)
-    grounds(swing)   412 votes · by chance <1 in 78 weeks · organic · about oatlira 62%, susu, mual
+    grounds(swing)   412 votes · by chance <1 in 192 weeks · organic · about oatlira 62%, susu, mual
     sentence(swing)  all of it on one line
 
 Numbers and terms; never a post's text, for a swing has none. Times of day are UTC, as on the board.
@@ -50,9 +50,10 @@ def course(swing: Swing, now_ms: int | None = None) -> str:
     return f"{since}, {swing.ended or 'over'} after {minutes} min"
 
 
-def grounds(swing: Swing) -> list[str]:
-    """How much it rests on, how sure it is, who speaks and of what, the most telling first."""
-    every = _base(swing), _chance(swing), who(swing), cause(swing), about(swing), _unheard(swing)
+def grounds(swing: Swing, *, is_brief: bool = False) -> list[str]:
+    """How much it rests on, how sure it is, who speaks and of what, the most telling first. Brief: for a board."""
+    every = (_base(swing), _chance(swing), who(swing, is_brief=is_brief), cause(swing, is_brief=is_brief),
+             about(swing), _unheard(swing))
     return [said for said in every if said]
 
 
@@ -89,23 +90,26 @@ def _unheard(swing: Swing) -> str:
     return f"{swing.unheard} min not listened to" if swing.unheard else ""
 
 
-def who(swing: Swing) -> str:
-    """Who speaks, the share of authentic talk beside it where that is not as usual."""
+def who(swing: Swing, *, is_brief: bool = False) -> str:
+    """Who speaks; beside it how authentic the talk is against the brand's usual, where that is not as usual."""
     if swing.copies is None or swing.authenticity in ("", "organic"):
         return swing.authenticity
-    return f"{swing.authenticity} ({swing.copies.authentic:.0%} authentic)"
+    how = "authentic" if is_brief else "as authentic as usual"
+    return f"{swing.authenticity} ({swing.copies.authentic:.0%} {how})"
 
 
-_NAMED = {"mix": "another mix", "account": "one account"}
+_NAMED = {"mix": "another mix of sources or languages", "account": "one account"}
+_BRIEFLY = {"mix": "another mix", "account": "one account"}
 
 
-def cause(swing: Swing) -> str:
-    """The first cause, unless it is a term: those are told with the others."""
+def cause(swing: Swing, *, is_brief: bool = False) -> str:
+    """The first cause, unless it is a term: those are told with the others. Its share is what goes of the change when
+    the cause is taken away; above 1 the rest has moved the other way."""
     first = swing.causes[0] if swing.causes else None
     if first is None or first.kind == "term":
         return ""
-    named = _NAMED.get(first.kind, f"{first.kind} {first.name}".strip())
-    return f"mostly {named}{_share(first)}"
+    named = (_BRIEFLY if is_brief else _NAMED).get(first.kind, f"{first.kind} {first.name}".strip())
+    return f"{min(first.share, 1.0):.0%} {'' if is_brief else 'of the change goes '}with {named}"
 
 
 def _share(cause: Cause) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -195,7 +195,7 @@ def test_a_message_reads_as_committed(payload: str, suite: str) -> None:
 def test_without_the_reasons_a_message_is_whole() -> None:
     """It says the same but for the lines that only the reasons know; none is left empty."""
     with_reasons, without = (expected(name)["mail: text"].splitlines() for name in ("crisis", "numbers-only"))
-    assert ["Words", "Where", "Voices"] == [line.split(":")[0] for line in with_reasons if line not in without]
+    assert ["Words", "Cause", "Who says it"] == [line.split(":")[0] for line in with_reasons if line not in without]
     assert [] == [line for line in without if line not in with_reasons or line.endswith(":")]
 
 
@@ -203,6 +203,12 @@ def test_without_the_reasons_a_message_is_whole() -> None:
 def test_the_reasons_are_never_an_entry_of_their_own(payload: str) -> None:
     """The alert that carries them is not named in a message."""
     assert "Reasons" not in written(expected(payload))
+
+
+def test_copies_alone_are_less_urgent_than_a_fall_of_mood() -> None:
+    """The colour says so, also where a fall has just ended; both at once are as red as the fall."""
+    colours = {name: expected(name)["slack: colour"] for name in ("crisis", "two", "over-and-talk", "over")}
+    assert {"crisis": "danger", "two": "danger", "over-and-talk": "warning", "over": "good"} == colours
 
 
 def test_hostile_text_is_data() -> None:
@@ -361,11 +367,15 @@ def part(mail: EmailMessage, kind: str) -> str:
     return str(body.get_content()).replace("\r\n", "\n")
 
 
-def test_its_end_is_one_line(told: Told) -> None:
-    """It says when it was over, and is sent once."""
-    line = f"Over since {told.ended:%H:%M} UTC, {told.ended.day} {told.ended:%B %Y}, after 0s.\n"
+def test_its_end_is_two_lines(told: Told) -> None:
+    """It says when it was over and what that may mean, and is sent once."""
+    wib = told.ended + timedelta(hours=7)
+    in_wib = f"{wib:%H:%M} WIB" + (f", {wib.day} {wib:%B}" if wib.day != told.ended.day else "")
+    what = expected("over")["slack: text"].splitlines()[1]
+    line = (f"Over since {told.ended:%H:%M} UTC, {told.ended.day} {told.ended:%B %Y} ({in_wib}), after 0s.\n"
+            f"{what}\n")
     attachment = told.slack[2]["attachments"][0]
-    assert ("Kopi Lumora: mood is no longer down", line, "good") == (
+    assert ("Kopi Lumora: the fall of mood is over", line, "good") == (
         attachment["title"], attachment["text"], attachment["color"])
     assert line == part(told.mail[2], "plain").partition("Board: ")[0]
 
@@ -448,7 +458,7 @@ def test_what_ends_while_muted_is_never_told_and_what_is_held_is(suite: str, tmp
             time.sleep(1.5)
     told = sorted(title(message) for message in sinks.marketing.messages)
     assert ["Kopi: mood has turned down"] == [said for said in told if said.startswith("Kopi")]
-    assert ["Teh: mood has turned down", "Teh: mood has turned down", "Teh: mood is no longer down"] == [
+    assert ["Teh: mood has turned down", "Teh: mood has turned down", "Teh: the fall of mood is over"] == [
         said for said in told if said.startswith("Teh")]
 
 

@@ -209,7 +209,8 @@ def test_a_mood_file_is_the_same_as_a_table_and_as_parquet(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("row", "why"), [
-    ({"created_at": None}, "missing_field: created_at"), ({"created_at": "2020-01-01"}, "bad_time: no time zone"),
+    ({"created_at": None}, "missing_field: created_at"),
+    ({"created_at": "2020-01-01"}, "bad_time: no time zone: write +07:00 (WIB)"),
     ({"created_at": "yesterday"}, "bad_time: neither"), ({"created_at": 12}, "bad_time: out of range"),
     ({"arrived_at": "noon"}, "bad_time: neither"), ({"created_at": T0_MS - 1}, "out_of_order: its arrived_at"),
     ({"score": "nan"}, "bad_score: "), ({"score": 1.01}, "bad_score: expected"),
@@ -246,7 +247,7 @@ def test_lines_that_are_no_rows_are_counted_too(tmp_path: Path) -> None:
     good = json.dumps({"brand": "kopi", "score": 0, "created_at": T0_MS})
     posts.write_bytes(b'{"te\n[1]\n"\xff"\n{"tex\n' + good.encode())
     said = backtest(posts, "--on-error", "skip").stderr
-    assert "5 rows: 1 mentions with a score" in said
+    assert "5 rows: 1 mentions that came with a score" in said
     assert "4 bad" in said
     assert "2 bad: not_json; the first is row 1" in said
 
@@ -507,7 +508,7 @@ def test_a_text_on_which_the_model_fails_is_a_bad_row(tmp_path: Path, monkeypatc
     posts = write(tmp_path / "posts.jsonl", rows)
     assert "row 8: the model fails on this text" in backtest(posts).stderr
     said = backtest(posts, "--on-error", "skip").stderr
-    assert "20 rows: 0 mentions with a score, 19 scored by rule@" in said
+    assert "20 rows: 0 mentions that came with a score, 19 scored by rule@" in said
     assert "1 bad: poison; the first is row 8" in said
 
 
@@ -632,7 +633,7 @@ def test_a_row_of_the_future_leaves_the_others_in_order(tmp_path: Path) -> None:
     times = (T0_MS, FUTURE_MS, T0_MS + 1_000)
     posts = write(tmp_path / "posts.jsonl", [{**row, "created_at": at} for at in times])
     said = backtest(posts, "--on-error", "skip").stderr
-    assert ("2 mentions with a score" in said, "1 bad\n" in said) == (True, True)
+    assert ("2 mentions that came with a score" in said, "1 bad\n" in said) == (True, True)
 
 
 def test_what_became_of_the_rows_is_told(tmp_path: Path) -> None:
@@ -640,7 +641,7 @@ def test_what_became_of_the_rows_is_told(tmp_path: Path) -> None:
     row = {"brand": "kopi", "score": 0.5, "created_at": T0_MS, "id": "1"}
     rows = [row, row, {**row, "rev": 1}, {"id": "1", "removed": True, "arrived_at": T0_MS + 1}]
     said = backtest(write(tmp_path / "posts.jsonl", rows)).stderr
-    assert "4 rows: 3 mentions with a score, 1 removals" in said
+    assert "4 rows: 3 mentions that came with a score, 1 removals" in said
     assert "scored by" not in said
     assert sum(int(count) for count in re.findall(r"(\d+) (?:duplicates|superseded|removed)", said)) == 3, said
 

@@ -272,7 +272,7 @@ def test_a_swing_is_told_beside_its_brand_and_below() -> None:
     assert second.rstrip().endswith("▼ serious")
     _, course, grounds = panel(swinging(FELL))
     assert re.fullmatch(r" ▼ Lajuro +serious  since 14:12 \(22 min\)  now -0.55, usually \+0.18", course.rstrip())
-    for said in ("59 votes", "by chance <1 in 78 weeks", "organic", "about ongkos 62%"):
+    for said in ("59 votes", "by chance <1 in 192 weeks", "organic", "about ongkos 62%"):
         assert said in grounds
 
 

@@ -21,6 +21,10 @@ none = ["kopi senja hari"]
 """
 
 
+# A second brand, for a line that it should not have.
+PLAIN = HEAD + '[[brand]]\nname = "a"\nany = ["a"]\n[[brand]]\nname = "b"\n{}\n'
+
+
 def named(brands: Brands, text: str, *, source: str = "demo", at_ms: int = 1_800_000_000_000) -> list[str]:
     return [match.brand for match, _ in brands.match(text, source, at_ms)]
 
@@ -101,6 +105,24 @@ def test_all_and_sources_narrow() -> None:
     (COFFEE + COFFEE[len(HEAD):], "two rules from the same time"),
     (COFFEE + 'from = 2026-01-01T00:10:00Z\n', "less than 15 minutes"),
     ("number = ", "not TOML"),
+    (COFFEE.replace("published = 2026-01-01T00:00:00Z\n", ""),
+     "^published is missing: the time of publication, such as published = 2026-11-25T06:00:00Z$"),
+    (COFFEE.replace("T00:00:00Z", "", 1),
+     "^published needs a time and a zone, such as published = 2026-11-25T06:00:00Z$"),
+    (COFFEE + "from = 2026-01-02\n", r"^brand \d: from needs a time and a zone, such as from = 2026-11-25T06:30:00Z$"),
+    (PLAIN.format('any = "Kopi Kita"'), r'^brand 2: any is a list: any = \["kopi senja"\]$'),
+    (PLAIN.format('near = ["kopi", "senja"]'),
+     r'^brand 2: near is a list of lists: near = \[\["senja", "kopi", 3\]\]$'),
+    (PLAIN.format('near = [["kopi", "senja"]]'), "^brand 2: near is a list of lists"),
+    (PLAIN.format('near = [["kopi", "senja", 99]]'), r"^brand 2: near\[0\]\[2\]: expected `int` <= 50$"),
+    (PLAIN.format('own.tags = "#senja"'), r'^brand 2: own.tags is a list: own.tags = \["#senjahemat"\]$'),
+    (PLAIN.format('own = ["#senja"]'), "^brand 2: own is two lists: say own.accounts and own.tags$"),
+    (PLAIN.format('own.tag = ["#senja"]'), "^unknown key 'tag' in own of brand 2 .did you mean tags"),
+    (PLAIN.format("title = 7"), "^brand 2: title: expected `str`, got `int`$"),
+    (HEAD + '[[brand]]\nany = ["kopi"]\n', "^brand 1: name is missing: what figures call the brand"),
+    (HEAD, "^brand is missing: every brand begins with a line"),
+    (HEAD + '[brand]\nname = "a"\n', "^brand is a list: every brand begins with a line .*in double brackets$"),
+    (COFFEE + COFFEE[len(HEAD):], "put the phrases into one entry, or give the later one a `from`$"),
 ])
 def test_a_bad_file_is_refused_and_says_where(toml: str, says: str) -> None:
     """The message names the key and suggests the nearest."""

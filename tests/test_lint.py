@@ -211,7 +211,7 @@ def test_a_misspelling_is_told_beside_the_phrase_that_it_is_like() -> None:
 @pytest.mark.parametrize("own", ['["@quovira"]', '"@quovira"'])
 def test_own_without_a_key_is_told_which_there_are(own: str) -> None:
     """Where files of one list are remembered, it is the likeliest mistake."""
-    with pytest.raises(BadBrands, match=r"Expected `object`.*; say own\.accounts and own\.tags"):
+    with pytest.raises(BadBrands, match=r"^brand 1: own is two lists: say own\.accounts and own\.tags"):
         Brands.parse(HEAD + f'[[brand]]\nname = "a"\nany = ["quovira"]\nown = {own}\n')
 
 

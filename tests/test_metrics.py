@@ -122,7 +122,7 @@ def everything(page: Page) -> None:
     page.metrics.telling("told")
     page.metrics.block_written(0, NOW_MS, 0.2)
     page.metrics.feeds()
-    told = swing(chance_weeks=78.0, copies=Copies(0.97, 0.9), parts=(Part("mix", "source", "file", -0.1),))
+    told = swing(chance_weeks=57.6, copies=Copies(0.97, 0.9), parts=(Part("mix", "source", "file", -0.1),))
     standing = Standing(down=2, smallest=0.2, swing=told)
     page.figures.show({0: shown(*(reading("quovira", window) for window in WINDOWS), quovira=standing)})
 
@@ -144,14 +144,14 @@ def test_an_open_swing_shows_what_was_told_of_it_last(page: Page) -> None:
              Part("mood", "source", "demo", -0.2), Part("baseline", "source", "", 0.05),
              Part("mood", "language", "id", -0.65))
     told = swing(now=-0.45, usual=0.2, effect=-0.65, lower=-0.8, upper=-0.5, votes=412, onset_ms=NOW_MS - 60_000,
-                 chance_weeks=78.0, copies=Copies(0.97, 0.9), parts=parts)
+                 chance_weeks=57.6, copies=Copies(0.97, 0.9), parts=parts)
     page.figures.show({0: shown(reading("quovira"), quovira=Standing(down=2, swing=told))})
     get, at = page.metrics.registry.get_sample_value, {"brand": "quovira", "direction": "down"}
     said = {name: get(f"denyut_swing_{name}", at) for name in (
         "now", "usual", "effect", "effect_lower", "effect_upper", "votes", "chance_weeks", "authentic_ratio",
         "onset_timestamp_seconds")}
     assert said == {"now": -0.45, "usual": 0.2, "effect": -0.65, "effect_lower": -0.8, "effect_upper": -0.5,
-                    "votes": 412, "chance_weeks": 78.0, "authentic_ratio": 0.97,
+                    "votes": 412, "chance_weeks": 57.6, "authentic_ratio": 0.97,
                     "onset_timestamp_seconds": NOW_MS / 1000 - 60}
     shares = {kind: get("denyut_swing_part", {**at, "kind": kind}) for kind in ("mix", "mood", "baseline")}
     assert shares == {"mix": pytest.approx(-0.1), "mood": pytest.approx(-0.6), "baseline": pytest.approx(0.05)}

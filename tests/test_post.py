@@ -106,6 +106,13 @@ def test_honest_writing_in_any_script_is_no_trick() -> None:
         assert isinstance(decode(KEY, wire(text=text), SOURCES), Post)
 
 
+def test_a_time_without_a_zone_is_told_what_to_write() -> None:
+    """The zones of Indonesia by name, and never what the source wrote: it may be anything."""
+    with pytest.raises(BadPost) as told:
+        decode(KEY, wire(created_at="2026-11-25T06:00:00"), SOURCES)
+    assert "bad_time: no time zone: write +07:00 (WIB), +08:00 (WITA), +09:00 (WIT) or Z behind it" == str(told.value)
+
+
 def test_null_is_a_removal_and_a_tick_is_a_tick() -> None:
     """The two other kinds of record."""
     assert Removal(KEY.decode()) == decode(KEY, None, SOURCES)

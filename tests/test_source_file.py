@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from streams.embedded import EmbeddedBroker
 from streams.heart.errors import BadPost, BadSetting
-from streams.heart.post import TICK, Post, decode, epoch_ms, post_key, pseudonym
+from streams.heart.post import NO_ZONE, TICK, Post, decode, epoch_ms, post_key, pseudonym
 from streams.settings import Settings
 from streams.sources.file import (
     FIELDS,
@@ -135,7 +135,7 @@ def test_a_parquet_time_is_read_when_it_has_a_zone(tmp_path: Path) -> None:
     row = {"id": 1, "text": "kopi"}
     assert _post(_made(_write(tmp_path, "parquet", [row | {"created_at": when}]))[0]).event_ms == epoch_ms(when)
     made = _made(_write(tmp_path, "parquet", [row | {"created_at": when.replace(tzinfo=None)}]))
-    assert _why(made) == [(1, "bad_time: no time zone")]
+    assert _why(made) == [(1, f"bad_time: {NO_ZONE}, or seconds since 1970")]
 
 
 def test_shifted_times_begin_now_and_keep_their_gaps(tmp_path: Path) -> None:
@@ -176,7 +176,8 @@ def test_bad_rows_are_named_by_number_and_reason_never_by_text(tmp_path: Path) -
     assert [why for _, why in _why(made)] == [
         "not_json", "wrong_type: no object", "not_utf8", "not_utf8", "wrong_type: text", "missing_field: created_at",
         "bad_text: nothing visible", "bad_time: neither RFC 3339 nor seconds or milliseconds since 1970",
-        "bad_time: no time zone", "wrong_type: rev", "too_long: 10001 characters", "bad_time: out of range",
+        f"bad_time: {NO_ZONE}, or seconds since 1970", "wrong_type: rev",
+        "too_long: 10001 characters", "bad_time: out of range",
         "wrong_type: removed", "too_large: a line of more than 1000000 bytes", "not_json",
     ]
     assert _post(made[-1]).text == "kopi enak"

@@ -56,7 +56,7 @@ class Told:
 
 def known(**other: Any) -> Swing:
     """A swing of Quovira, explained."""
-    said: dict[str, Any] = {"votes": 412, "chance_weeks": 78.0, "authenticity": "organic", "now": -0.55, "usual": 0.18,
+    said: dict[str, Any] = {"votes": 412, "chance_weeks": 57.6, "authenticity": "organic", "now": -0.55, "usual": 0.18,
                             "effect": -0.73, "terms": (Term("oatlira", 9.0, 12), Term("susu", 4.0, 7)),
                             "causes": (Cause("term", "oatlira", 0.62),), **other}
     return swing(**said)
@@ -69,7 +69,7 @@ def test_an_alert_gets_the_reasons_of_its_swing() -> None:
     [(about, said)] = door.given
     assert about == DOWN
     assert (said["title"], said["terms"], said["authenticity"]) == ("Quovira", "oatlira, susu", "organic")
-    assert said["grounds"] == "412 votes · by chance 1 in 78 weeks · organic · about oatlira 62%, susu"
+    assert said["grounds"] == "412 votes · by chance 1 in 58 weeks · organic · about oatlira 62%, susu"
 
 
 def test_terms_that_are_read_later_are_given_too_and_nothing_twice() -> None:
@@ -122,7 +122,7 @@ def test_copies_are_the_reason_of_the_alert_on_copies_in_either_direction() -> N
     door = Door(Alert("DenyutCoordinatedTalk", "quovira", NOW_S))
     copies = known(authenticity="coordinated", direction="up", copies=Copies(0.31, 0.9))
     Teller(door, BRANDS, CLOCK).step([known(), copies], NOW_S)
-    assert [said["authenticity"] for _, said in door.given] == ["coordinated (31% authentic)"]
+    assert [said["authenticity"] for _, said in door.given] == ["coordinated (31% as authentic as usual)"]
 
 
 def test_a_swing_that_goes_on_comes_before_one_that_is_over() -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import faust
 import pytest
+from click.testing import CliRunner
 
 from streams import topics
 from streams.agents import probe
+from streams.cli import main
 from streams.heart.errors import BadSetting, LostBroker
 from streams.knock import knock
 from streams.settings import Settings
@@ -265,6 +267,15 @@ def test_a_name_that_nobody_has_is_waited_for() -> None:
     """A name server may not know it yet."""
     with pytest.raises(LostBroker, match=r"nobody\.invalid:9092"):
         knock(Wire("nobody.invalid:9092"), 5.0)
+
+
+def test_a_command_without_a_broker_says_what_to_do() -> None:
+    """Whoever sets Denyut up meets it first at `denyut topics --create`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    done = CliRunner().invoke(main, ["topics", "--create"], env={"DENYUT_BROKERS": address})
+    assert (1, f"denyut: no Kafka broker answers at {address} (Connection refused); start Kafka, or correct "
+               "DENYUT_BROKERS\n") == (done.exit_code, done.stderr)
 
 
 def test_one_that_lets_us_in_is_enough() -> None:

@@ -37,7 +37,7 @@ def test_volume_is_told_in_mentions() -> None:
 
 
 @pytest.mark.parametrize(("weeks", "is_bound", "said"), [
-    (27.4, False, "by chance 1 in 27 weeks"), (78.05, True, "by chance <1 in 78 weeks")])
+    (57.6, False, "by chance 1 in 58 weeks"), (192.0, True, "by chance <1 in 192 weeks")])
 def test_chance_says_whether_it_is_a_bound(weeks: float, is_bound: bool, said: str) -> None:
     """Never more than was simulated."""
     assert said in wording.grounds(swing(chance_weeks=weeks, chance_is_bound=is_bound))
@@ -50,9 +50,12 @@ def test_unknown_chance_is_not_spoken_of() -> None:
 
 @pytest.mark.parametrize(("causes", "said"), [
     ((Cause("term", "oatlira", 0.62),), ["about oatlira 62%, susu"]),
-    ((Cause("source", "demo", 0.7), Cause("term", "oatlira", 0.3)), ["mostly source demo 70%", "about oatlira, susu"]),
-    ((Cause("mix", "", 0.55),), ["mostly another mix 55%", "about susu, oatlira"]),
-    ((Cause("account", "", 0.4),), ["mostly one account 40%", "about susu, oatlira"]),
+    ((Cause("source", "demo", 0.7), Cause("term", "oatlira", 0.3)), [
+        "70% of the change goes with source demo", "about oatlira, susu"]),
+    ((Cause("mix", "", 0.55),), [
+        "55% of the change goes with another mix of sources or languages", "about susu, oatlira"]),
+    ((Cause("account", "", 0.4),), ["40% of the change goes with one account", "about susu, oatlira"]),
+    ((Cause("language", "id", 1.4),), ["100% of the change goes with language id", "about susu, oatlira"]),
     ((), ["about susu, oatlira"]),
 ])
 def test_the_first_cause_is_named_once(causes: tuple[Cause, ...], said: list[str]) -> None:
@@ -60,9 +63,20 @@ def test_the_first_cause_is_named_once(causes: tuple[Cause, ...], said: list[str
     assert said == wording.grounds(swing(causes=causes, terms=TERMS))[3:]
 
 
+def test_a_board_is_told_the_same_in_fewer_words() -> None:
+    """There is room for some eighty cells."""
+    briefly = {"source": "55% with source demo", "mix": "55% with another mix"}
+    for kind, said in briefly.items():
+        name = "demo" if kind == "source" else ""
+        assert said in wording.grounds(swing(causes=(Cause(kind, name, 0.55),)), is_brief=True)
+    copied = swing(authenticity="coordinated", copies=COPIES)
+    assert "coordinated (12% authentic)" in wording.grounds(copied, is_brief=True)
+
+
 def test_copies_are_called_by_their_name() -> None:
-    """A campaign is coordinated, with the share of authentic voices; an organic swing needs no figure."""
-    assert "coordinated (12% authentic)" in wording.grounds(swing(authenticity="coordinated", copies=COPIES))
+    """A campaign is coordinated, with how authentic it is against the usual; an organic swing needs no figure."""
+    copied = swing(authenticity="coordinated", copies=COPIES)
+    assert "coordinated (12% as authentic as usual)" in wording.grounds(copied)
     assert "organic" in wording.grounds(swing(copies=COPIES))
 
 
@@ -70,7 +84,7 @@ def test_a_sentence_says_it_all_on_one_line() -> None:
     """For a log: state, brand, direction, severity, course, figures, grounds."""
     said = wording.sentence(swing(terms=TERMS), "Lajuro")
     assert ("swing opened: Lajuro: mood down, serious; since 14:12 (8 min); now -0.55, usually +0.18; 59 votes; "
-            "by chance <1 in 78 weeks; organic; about susu, oatlira") == said
+            "by chance <1 in 192 weeks; organic; about susu, oatlira") == said
 
 
 @pytest.mark.parametrize(("room", "said"), [(100, "a · b, c, d · e"), (10, "a · b, c"), (9, "a · b, c"), (4, "a"),

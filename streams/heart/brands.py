@@ -297,7 +297,8 @@ def _check(file: BrandFile) -> None:
         if brand.since is not None and brand.since.tzinfo is None:
             raise BadBrands(f"{where}: from needs a time zone")
         if (brand.name, brand.since_ms) in seen:
-            raise BadBrands(f"{where}: two rules from the same time on")
+            raise BadBrands(f"{where}: two rules from the same time on; put the phrases into one entry, or give "
+                            f"the later one a `from`")
         seen.add((brand.name, brand.since_ms))
         if published < brand.since_ms < published + NOTICE_MS:
             raise BadBrands(f"{where}: from = {brand.rule} is less than 15 minutes after published")
@@ -322,11 +323,47 @@ def _check_phrases(where: str, brand: Brand) -> None:
             raise BadBrands(f"{where}: near holds a phrase in which no word is left")
 
 
+_PUBLISHED, _FROM = "published = 2026-11-25T06:00:00Z", "from = 2026-11-25T06:30:00Z"
+_MISSING = {
+    "number": "it rises with every published file, and the first has number = 1",
+    "published": f"the time of publication, such as {_PUBLISHED}",
+    "brand": "every brand begins with a line [[brand]]",
+    "name": 'what figures call the brand, such as name = "kopi-senja"',
+}
+_LISTS = {
+    "brand": "every brand begins with a line [[brand]], in double brackets",
+    "any": 'any = ["kopi senja"]', "all": 'all = ["kopi senja"]', "none": 'none = ["kopi senja hari"]',
+    "near": 'near = [["senja", "kopi", 3]]', "languages": 'languages = ["id"]', "sources": 'sources = ["bluesky"]',
+    "own.accounts": 'own.accounts = ["bluesky:did:plc:…"]', "own.tags": 'own.tags = ["#senjahemat"]',
+}
+_PLACE = re.compile(r" - at `\$\.(?:brand\[(\d+)\]\.?)?([a-z.]*)(.*)`")
+
+
 def _explained(said: str) -> str:
-    """msgspec's words, and the nearest key that exists."""
-    unknown = re.search(r"unknown field `([^`]*)`(.*)", said)
-    if not unknown:
-        return f"{said}; say own.accounts and own.tags" if said.endswith(".own`") else said
-    key, where = unknown.groups()
-    kind: Any = Own if ".own" in where else Brand if "brand" in where else BrandFile
-    return f"unknown key {key!r}{where}{nearest(key, kind.__struct_encode_fields__)}"
+    """msgspec's words in ours: which brand, counted from 1, which key, and what to write.
+
+    >>> _explained("Expected `array`, got `str` - at `$.brand[0].any`")
+    'brand 1: any is a list: any = ["kopi senja"]'
+    """
+    found = _PLACE.search(said)
+    number, key, item = found.groups() if found else (None, "", "")
+    what = said[: found.start()] if found else said
+    place = f"brand {int(number) + 1}" if number else ""
+    if unknown := re.search(r"unknown field `([^`]*)`", what):
+        kind: Any = Own if key == "own" else Brand if place else BrandFile
+        within = " of ".join(filter(None, (key, place)))
+        return (f"unknown key {unknown[1]!r}{' in ' * bool(within)}{within}"
+                f"{nearest(unknown[1], kind.__struct_encode_fields__)}")
+    return f"{place}{': ' * bool(place)}{_mistake(what, key, item)}"
+
+
+def _mistake(what: str, key: str, item: str) -> str:
+    if missing := re.search(r"missing required field `(\w+)`", what):
+        return f"{missing[1]} is missing: {_MISSING[missing[1]]}"
+    if key == "own":
+        return "own is two lists: say own.accounts and own.tags"
+    if what.startswith("Expected `datetime"):
+        return f"{key} needs a time and a zone, such as {_PUBLISHED if key == 'published' else _FROM}"
+    if what.startswith("Expected `array`") and key in _LISTS:
+        return f"{key} is a list{' of lists' * (key == 'near')}: {_LISTS[key]}"
+    return f"{key}{item}: {what[:1].lower()}{what[1:]}"

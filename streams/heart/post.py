@@ -33,6 +33,8 @@ MAX_PROMPTED = 50  # brands that one post is prompted by
 MAX_REV = 2**32 - 2  # 2**32 - 1 is the floor of a removal
 EARLIEST_MS = 946_684_800_000  # 2000-01-01: before it, a wrong clock and no post
 LATEST_MS = 4_102_444_800_000  # 2100-01-01
+# A time without a zone; what it says is not repeated, for it is the source's.
+NO_ZONE = "no time zone: write +07:00 (WIB), +08:00 (WITA), +09:00 (WIT) or Z behind it"
 TICK = b"~tick:"
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}:[A-Za-z0-9._-]{8,128}\Z")
@@ -274,7 +276,7 @@ def _time(said: str) -> datetime:
     except msgspec.ValidationError:
         raise BadPost(Reason.BAD_TIME, "not RFC 3339") from None
     if when.tzinfo is None:
-        raise BadPost(Reason.BAD_TIME, "no time zone")
+        raise BadPost(Reason.BAD_TIME, NO_ZONE)
     if not EARLIEST_MS <= epoch_ms(when) <= LATEST_MS:
         raise BadPost(Reason.BAD_TIME, "out of range")
     return when

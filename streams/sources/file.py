@@ -37,6 +37,7 @@ from streams.heart.errors import BadPost, BadSetting, Reason, nearest
 from streams.heart.post import (
     EARLIEST_MS,
     LATEST_MS,
+    NO_ZONE,
     Kind,
     Post,
     decode,
@@ -427,7 +428,7 @@ def time_ms(value: Any) -> int:
         value = _time_said(value.strip())
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise BadPost(Reason.BAD_TIME, "no time zone")
+            raise BadPost(Reason.BAD_TIME, f"{NO_ZONE}, or seconds since 1970")
         return epoch_ms(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**14:
         raise BadPost(Reason.BAD_TIME, "neither RFC 3339 nor seconds or milliseconds since 1970")

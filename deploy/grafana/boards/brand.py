@@ -214,9 +214,9 @@ def swing() -> table.Panel:
             "The open swing",
             "none",
             "Mood in the swing's own window against what is usual of the brand, with an interval of 95 % for the",
-            "difference. By chance: a calm brand shows the like at most once in so many weeks; the more weeks, the",
-            "surer.",
-            "Authentic: the share of talk that is neither copied nor by a few loud accounts, against the brand's",
+            "difference. By chance: a calm brand shows the like about once in so many weeks or less often, counted on",
+            "made-up posts; the more weeks, the surer.",
+            "Authentic: how many votes stand behind the posts, against the brand's usual; 100 % is as authentic as",
             "usual.",
             OPEN_ONLY,
         ),
@@ -228,7 +228,7 @@ def swing() -> table.Panel:
         Ask(of("effect_upper"), "95 % to"),
         Ask(f"1000 * {of('onset_timestamp_seconds')}", "Began"),
         Ask(of("votes"), "Votes"),
-        Ask(of("chance_weeks"), "By chance at most once in"),
+        Ask(of("chance_weeks"), "By chance once in"),
         Ask(of("authentic_ratio"), "Authentic"),
     )
     directions = {word: {"text": text} for word, text in (("down", "▼ down"), ("up", "▲ up"))}
@@ -238,14 +238,14 @@ def swing() -> table.Panel:
         override(panel, column, decimals=2)
     override(panel, "Began", unit="time:ddd HH:mm")
     override(panel, "Votes", unit="locale", decimals=0)
-    override(panel, "By chance at most once in", unit="suffix: weeks", decimals=0)
+    override(panel, "By chance once in", unit="suffix: weeks", decimals=0, custom_width=160)
     override(panel, "Authentic", unit="percentunit", decimals=0)
     return panel.no_value(NO_SWING)
 
 
 PARTS = {
-    "mood": "the same people speak otherwise",
-    "mix": "other people speak",
+    "mood": "mood has moved within the sources",
+    "mix": "sources have other shares than usual",
     "baseline": "the day itself is unusual",
 }
 
@@ -257,9 +257,10 @@ def drivers() -> barchart.Panel:
             says(
                 "What drives it",
                 "none",
-                "The change split exactly in three; the bars add up to it. The same people speak otherwise: each",
-                "source's mood has moved. Other people speak: another source has more to say than usual. The day",
-                "itself is unusual: its mean lies off the brand's long level. A split is no proof of a cause.",
+                "The change split exactly in three; the bars add up to it. Mood has moved within the sources: whether",
+                "the same people write there is not known. Sources have other shares than usual: one of them says",
+                "more of all, another less. The day itself is unusual: its mean lies off the brand's long level. A",
+                "split is no proof of a cause.",
                 OPEN_ONLY,
             ),
             Ask(ask.of_brand("denyut_swing_part", by="kind"), "change of mood"),
@@ -305,7 +306,7 @@ def shares() -> timeseries.Panel:
             "Negative, neutral, positive, last $window at each moment",
             "percentunit",
             "Of the mentions that have a mood, copies and loud accounts included: mood above counts votes. Posts in",
-            "a language that the model was not measured on have no mood and are left out.",
+            "a language that the model is not good enough in have no mood and are left out.",
         ),
         Ask(ask.live(ask.share("denyut_window_negative")), "negative"),
         Ask(ask.live(rest), "neutral"),
@@ -357,7 +358,7 @@ def authentic() -> timeseries.Panel:
                 "Organic and authentic talk",
                 "percentunit",
                 "Organic: the share of scored mentions that repeat nobody's text. Authentic, only while a swing is",
-                "open: the share of talk that is neither copied nor by a few loud accounts, against the brand's usual.",
+                "open: how many votes stand behind the posts, against the brand's usual; 100 % is as usual.",
                 "Quoting a slogan is a copy too: low is a reason to look, not a verdict.",
             ),
             Ask(ask.live(ask.figure("denyut_organic_ratio")), "organic"),

@@ -63,12 +63,22 @@ def swung() -> tuple[stat.Panel, ...]:
     some = (Step(None, QUIET), Step(1, SERIOUS))
     return (
         tile(
-            says("Mood down", "none", "Brands whose public mood has turned down, and the swing is still open."),
+            says(
+                "Mood down",
+                "none",
+                "Brands whose public mood has turned down, and the swing is still open. From a notice on; marketing is",
+                "told from serious on.",
+            ),
             Ask(ask.how_many(f"{ask.DOWN} > 0")),
             steps=some,
         ),
         tile(
-            says("Mood up", "none", "Brands whose public mood has turned up, and the swing is still open."),
+            says(
+                "Mood up",
+                "none",
+                "Brands whose public mood has turned up, and the swing is still open. From a notice on; marketing gets",
+                "no message of it.",
+            ),
             Ask(ask.how_many(f"{ask.UP} > 0")),
             steps=(Step(None, QUIET), Step(1, FAIR)),
         ),
@@ -77,7 +87,7 @@ def swung() -> tuple[stat.Panel, ...]:
                 "Coordinated talk",
                 "none",
                 "Brands where copies or a few loud accounts look like a swing. The many have not turned: treat it as",
-                "a campaign, not as opinion.",
+                "a campaign, not as opinion. From a notice on; marketing is told from serious on.",
             ),
             Ask(ask.how_many(f"{ask.COPIES} > 0")),
             steps=(Step(None, QUIET), Step(1, "#C479A2")),
@@ -127,7 +137,8 @@ def now() -> table.Panel:
             words.VOLUNTEERS,
             words.COLOURS,
             "Share of voice is among the brands chosen above. Organic is the share of scored mentions that repeat",
-            "nobody's text. Click a brand for its own board.",
+            "nobody's text. Negative is a share of scored mentions, copies and loud accounts included, so it may lie",
+            "far from Mood; where Organic is low, trust Mood. Click a brand for its own board.",
         ),
         {"brand": "Brand"},
         Ask(ask.STATE, "State"),

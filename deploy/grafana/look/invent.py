@@ -230,7 +230,7 @@ def stands(sheet: Sheet, brand: Brand) -> None:
 def swing(sheet: Sheet, at: Labels, is_open: npt.NDArray[np.bool_]) -> None:
     """What was told last of the swing that is open: it grows in three steps."""
     far = np.where(sheet.ago(41) >= 0, np.where(sheet.ago(30) >= 0, 0.73, 0.66), 0.47)
-    sure = np.where(sheet.ago(41) >= 0, 78.0, 14.0)
+    sure = np.where(sheet.ago(41) >= 0, 57.6, 5.9)
     for name, values in {
         "usual": np.full(sheet.at.shape, 0.18),
         "now": 0.18 - far,
