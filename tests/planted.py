@@ -212,7 +212,7 @@ FAULTS = (
     Fault("few votes behind it make it less severe", "watch", "- (authentic < THIN)", "", judge=STEPS),
     Fault("a swing that grows is told again", "watch", "if fresh.severity <= incident.swing.severity:", "if fresh:",
           judge=STEPS),
-    Fault("a swing of too few votes left is withdrawn", "watch", "if n < knobs.votes:", "if n < 0:", judge=STEPS),
+    Fault("a swing of too few votes left is withdrawn", "watch", "if n < knobs.votes / 2:", "if n < 0:", judge=STEPS),
     Fault("a swing whose mood is gone is withdrawn", "watch", "d = turn.d + left.total_left",
           "d = turn.d + 0 * left.total_left", judge=STEPS),
     Fault("who is withdrawn is calm", "watch", "self._calm(incident)", "pass", judge=STEPS),

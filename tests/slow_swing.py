@@ -283,6 +283,8 @@ class SlowSwing:
 
     def _fire(self, lead: Lead) -> list[Turn]:
         turns = [self._turn("over", self._watched())] if self.on else []
+        if self.on:
+            self._end()
         self.on, self.age, self.low, self.fired_place = _sign(lead.z), 0, 0, lead.place
         self.against = self.contrasts[lead.place] if lead.is_contrast else None
         look = self._seen(self.looks[lead.place])

@@ -71,6 +71,8 @@ class Kept:
 
     pasted: int = 0
     left: Window | None = None  # what removals have left
+    whole_from: int | None = None  # of windows that begin in this minute or later they have taken nothing
+    asked: list[bool] = field(default_factory=list)  # whether for posts, each time
 
     def said(self, brand: int, first: int, after: int) -> Rows:  # noqa: ARG002 (the same in every window)
         rows = np.zeros(200 + self.pasted, FACT)
@@ -79,7 +81,12 @@ class Kept:
         rows["brand"] = brand
         return rows
 
-    def remaining(self, brand: int, first: int, after: int, known_ms: int) -> Window | None:  # noqa: ARG002 (the same)
+    def remaining(  # the same in every window
+        self, brand: int, first: int, after: int, known_ms: int, of_posts: bool,  # noqa: ARG002
+    ) -> Window | None:
+        self.asked.append(of_posts)
+        if self.left is not None and self.whole_from is not None and first >= self.whole_from:
+            return Window(80, self.left.total, 80, self.left.total)
         return self.left
 
 
@@ -153,7 +160,8 @@ def test_a_swing_that_grows_is_told_again_when_it_is_more_severe() -> None:
     (-0.1, Window(80, -80 * 1000, 80, -80 * 1000), False), (-0.1, Window(80, -80 * 1000, 60, -60 * 1000), False),
     (-0.1, Window(80, -80 * 1000, 70, 70 * 900), True),  # those that are left say what is usual
     (-0.7, Window(80, -80 * 7000, 40, -40 * 7000), False),
-    (-0.7, Window(80, -80 * 7000, 15, -15 * 7000), True),  # they are too few
+    (-0.7, Window(80, -80 * 7000, 12, -12 * 7000), False),  # one removal more or less ends nothing
+    (-0.7, Window(80, -80 * 7000, 9, -9 * 7000), True),  # they are too few
     (-0.1, None, False),
 ])
 def test_a_swing_stands_while_what_is_left_of_it_would_be_one(
@@ -164,6 +172,25 @@ def test_a_swing_stands_while_what_is_left_of_it_would_be_one(
     talk.kept.left = left
     assert ([("withdrawn", "withdrawn")] if is_gone else []) == states(talk.says(30, Said(mood=mood)))
     assert is_gone == (0 == talk.watch.standing()["teh"].down)
+
+
+def test_a_swing_that_goes_on_is_not_withdrawn_for_what_began_it() -> None:
+    """Of a fall of half an hour the first two minutes may be deleted: people still speak as badly."""
+    talk = Talk()
+    talk.says(20, Said(mood=-0.4))
+    talk.kept.left, talk.kept.whole_from = Window(80, -80 * 4000, 0, 0), CALM + 3
+    assert not talk.says(30, Said(mood=-0.4))
+    assert talk.watch.standing()["teh"].down
+
+
+def test_copies_that_are_removed_are_told_of_no_longer() -> None:
+    """What a platform deletes most: of posts, not of votes, it is asked what is left."""
+    talk = Talk(Kept(pasted=400))
+    assert [("opened", "")] == states(talk.says(5, Said(copies=PASTED)))
+    talk.kept.left = Window(240, -240 * 5000, 80, 80 * 1000)
+    assert [("withdrawn", "withdrawn")] == states(talk.says(2, Said(copies=PASTED)))
+    assert {True} == set(talk.kept.asked)
+    assert not talk.watch.standing()["teh"].coordinated
 
 
 def test_after_a_withdrawal_the_next_fall_is_told() -> None:
@@ -211,6 +238,17 @@ def test_votes_that_follow_the_copies_are_the_same_incident() -> None:
     assert (Step.RISEN, opened.id) == (risen.state, risen.id)
     assert opened.severity <= risen.severity
     assert risen.usual == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_small_move_of_votes_does_not_inherit_the_severity_of_the_copies_before_it() -> None:
+    """Serious as a campaign, a notice as a fall of mood."""
+    talk = Talk(Kept(pasted=150))
+    opened = talk.says(10, Said(copies=PASTED))[0]
+    assert ("coordinated", 2) == (opened.authenticity, opened.severity)
+    risen, *_ = talk.says(60, Said(mood=-0.02, copies=40))
+    assert "coordinated" != risen.authenticity
+    assert (Step.RISEN, 1) == (risen.state, risen.severity)
+    assert (1, 0) == (talk.watch.standing()["teh"].down, talk.watch.standing()["teh"].coordinated)
 
 
 def test_votes_that_turn_against_the_copies_end_their_incident() -> None:
@@ -263,6 +301,9 @@ def test_a_burst_is_loud_and_says_nothing_of_mood(factor: int, severity: int) ->
     assert {Step.RISEN} == {step.state for step in risen}
     assert (severity, severity) == (risen[-1].severity, closed.severity)
     assert [opened.usual, closed.peak] == pytest.approx([40, 40 * factor - 40], rel=0.1)
+    for step in (opened, *risen, closed):
+        assert step.mentions == pytest.approx(step.now * step.window_min, abs=0.5)
+        assert step.z == pytest.approx(1.96 * step.effect / (step.upper - step.effect), rel=0.01)
 
 
 # -- what is usual

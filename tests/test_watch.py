@@ -155,6 +155,12 @@ def test_a_removal_that_was_too_late_for_the_figures_is_no_evidence_all_the_same
     assert gone not in {voice.post for voice in tracker.evidence(opened).now}
 
 
+def test_late_posts_withdraw_nothing() -> None:
+    """However many come, and however calm they are: only what is taken back takes a swing back."""
+    tracker, opened, at = _until_first(talk())
+    assert swings([_with_calm(talk()[at + 1], opened), *talk()[at + 2:at + 8]], tracker, every=1) == []
+
+
 def test_a_swing_whose_posts_are_removed_is_withdrawn() -> None:
     """When what it rested on is gone, the incident is withdrawn, once, and its severity is gone from the board."""
     tracker, opened, at = _until_first(talk())
@@ -342,6 +348,17 @@ def _removal(posts: Sequence[int], before: bytes, late_ms: int = 0) -> bytes:
     floors = np.zeros(len(posts), FLOOR)
     floors["id"], floors["rev"], floors["arrival"] = posts, GONE, _end_ms(before) + late_ms
     return pack(Frame(Names(), np.zeros(0, ROW), floors))
+
+
+def _with_calm(data: bytes, opened: Swing, count: int = 300) -> bytes:
+    """The frame, and so many posts of people who are calm, dated within the window that opened a swing."""
+    frame = unpack(data)
+    rows = np.zeros(count, ROW)
+    rows["id"] = rows["author"] = rows["dup"] = np.arange(count) * 7919 + (1 << 60)
+    rows["arrival"], rows["offset"] = frame.marks[0].mark_ms, np.arange(count) + 10**9
+    rows["event"] = opened.at_ms - 60_000 * opened.window_min * (np.arange(count) + 1) // (count + 1)
+    rows["score"], rows["label"], rows["brand"] = 2000, 1, BRANDS.index(opened.brand)
+    return pack(msgspec.structs.replace(frame, rows=_both(frame.rows, rows)))
 
 
 def _measured_anew(data: bytes) -> bytes:

@@ -298,6 +298,7 @@ class Detector:
         for at in np.flatnonzero(hot & (of["run"] >= knobs.persistence) & (sign != of["on"])).tolist():
             if of["on"][at]:
                 turns.append(self._turn(at, stats, "over", self.watched(at)))
+                self.calm(at)
             window = int(lead[at])
             of["on"][at], of["fired_by"][at] = sign[at], window
             of["age"][at] = of["low"][at] = 0

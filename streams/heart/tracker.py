@@ -613,16 +613,14 @@ class _Held(NamedTuple):
         """See `watch.Held`."""
         return self._scored(brand, range(max(first, self.first) * MINUTE, after * MINUTE), 0)
 
-    def remaining(self, brand: int, first: int, after: int, known_ms: int) -> Window | None:
+    def remaining(self, brand: int, first: int, after: int, known_ms: int, of_posts: bool) -> Window | None:
         """See `watch.Held`."""
         if first < self.first:
             return None
         panes = range(first * MINUTE, after * MINUTE)
-        both = [self._scored(brand, panes, since) for since in (0, known_ms + self.times.delay_ms)]
-        outcomes = [tally(rows) for rows in both]
-        totals = [int(outcome.values.sum(dtype=np.int64)) for outcome in outcomes]
-        then, left = (int(np.count_nonzero(outcome.votes)) for outcome in outcomes)
-        return Window(then, totals[0], left, totals[1])
+        then, left = (self._scored(brand, panes, since) for since in (0, known_ms + self.times.delay_ms))
+        left = some_of(left, np.isin(left["id"], then["id"]))  # what came late was no part of it
+        return Window(*_said_by(then, of_posts), *_said_by(left, of_posts))
 
     def _scored(self, brand: int, panes: range, known_ms: int) -> Rows:
         parts = []
@@ -631,6 +629,14 @@ class _Held(NamedTuple):
                 rows = self._known(pane, max(known_ms, end_ms(pane) + self.times.delay_ms))
                 parts.append(some_of(rows, (rows["brand"] == brand) & is_scored(rows)))
         return joined(parts, FACT)
+
+
+def _said_by(rows: Rows, of_posts: bool) -> tuple[int, int]:
+    """How many these posts are, or their votes, and the sum of what they say."""
+    if of_posts:
+        return len(rows), int(rows["score"].sum(dtype=np.int64))
+    outcome = tally(rows)
+    return int(np.count_nonzero(outcome.votes)), int(outcome.values.sum(dtype=np.int64))
 
 
 def _voices(rows: Rows) -> tuple[Voice, ...]:

@@ -85,6 +85,7 @@ class Volume:
     def __init__(self, knobs: VolumeKnobs | None = None, series: int = 0) -> None:
         self.knobs = knobs or VolumeKnobs()
         self.minute: int | None = None  # the last one stepped
+        self._seen: _Seen | None = None  # in that minute
         self._widths = np.array(self.knobs.windows)
         self._table = Table(b"DNYV", 1, _columns(len(self.knobs.windows)))
         self._of = self._table.of
@@ -112,9 +113,10 @@ class Volume:
         if self.minute is not None:
             self._of["hushed"][series] = self.minute + 1 + self.knobs.windows[-1]
 
-    def peak(self, series: int) -> float:
-        """The most mentions a minute, over its window, of the spike that a series is in."""
-        return float(self._of["peak"][series])
+    def standing(self, series: int) -> Spike:
+        """The spike that a series is in, as its window sees it now."""
+        assert self._seen is not None
+        return self._spike(series, self._seen, "fired")
 
     def step(self, minute: int, mentions: Ints, tested: Bools) -> list[Spike]:
         """Takes a closed minute's mentions (series); returns what turned, by series. Minutes come one after another."""
@@ -122,7 +124,7 @@ class Volume:
             raise BrokenPromise(f"minute {minute} after {self.minute}")
         self.minute = minute
         self._push(minute, mentions)
-        seen = self._look(minute)
+        seen = self._seen = self._look(minute)
         spikes = self._fire(minute, seen, tested)
         spikes += self._end(seen, tested)
         for at in np.flatnonzero(self._of["hushed"] == minute).tolist():

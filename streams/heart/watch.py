@@ -16,7 +16,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -51,11 +51,13 @@ class Names(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Votes in a window as known at two times: when it was tested, and now. Sums of x in 1/10,000."""
+    """Votes in a window, or all scored posts, as known when it was tested; and what is left of them now: not what came
+    late. Sums of x in 1/10,000.
+    """
 
-    votes: int
+    n: int
     total: int
-    votes_left: int
+    n_left: int
     total_left: int
 
 
@@ -65,8 +67,10 @@ class Held(Protocol):
     def said(self, brand: int, first: int, after: int) -> Rows:
         """The on-time scored mentions of a brand."""
 
-    def remaining(self, brand: int, first: int, after: int, known_ms: int) -> Window | None:
-        """The votes then, and by the facts that had arrived before `known_ms`; None where the rows are gone."""
+    def remaining(self, brand: int, first: int, after: int, known_ms: int, of_posts: bool) -> Window | None:
+        """The votes, or `of_posts` all scored posts, then and by what had arrived before `known_ms`; None where the
+        rows are gone.
+        """
 
 
 @dataclass
@@ -261,8 +265,11 @@ class Watch:
         if incident is None:
             brand.mood = fresh
             return [*steps, fresh.swing]
-        # All posts had said so before, and now votes do: it is the same incident, seen better.
-        severity = max(fresh.swing.severity, incident.swing.severity)
+        # All posts had said so before, and now votes do: it is the same incident, seen better. How severe copies were
+        # says nothing of how far votes have moved.
+        severity = fresh.swing.severity
+        if incident.swing.authenticity != "coordinated" or fresh.swing.authenticity == "coordinated":
+            severity = max(severity, incident.swing.severity)
         incident.series, incident.fired = fresh.series, fresh.fired
         incident.first, incident.sigma2 = fresh.first, fresh.sigma2
         return [*steps, incident.next(Step.RISEN, minute, **{**_whole(fresh.swing), "severity": severity})]
@@ -382,20 +389,31 @@ class Watch:
                 self._detector.calm(series)
 
     def _is_gone(self, brand: _Brand, incident: _Incident, minute: int, held: Held) -> bool:
-        """Whether removals and edits have taken away what it rested on: what is left would be no swing."""
-        turn = incident.first
-        if turn is None or incident.series % 2 or minute == incident.fired:
+        """Whether removals and edits have taken away what it rested on, and what is said now would be no swing either.
+        """
+        stats, of_posts, now_ms = self._detector.stats, bool(incident.series % 2), _end_ms(minute)
+        if incident.first is None or minute == incident.fired or stats is None:
             return False
-        left = held.remaining(brand.number, incident.fired - turn.window + 1, incident.fired + 1, _end_ms(minute))
-        if left is None or not left.votes or (left.votes, left.total) == (left.votes_left, left.total_left):
-            return False
+        for turn, sigma2, at in ((incident.first, incident.sigma2, incident.fired),
+                                 (self._detector.standing(incident.series), stats.sigma2[incident.series], minute)):
+            left = held.remaining(brand.number, at - turn.window + 1, at + 1, now_ms, of_posts)
+            if left is None or self._stands(turn, float(sigma2), left):
+                return False
+        return True
+
+    def _stands(self, turn: Turn, sigma2: float, left: Window) -> bool:
+        """Whether a window would still be a swing by what is left of it. As for its end, half of what it takes to fire:
+        one removal more or less is no end of a swing.
+        """
         knobs = self._detector.knobs
-        n = turn.n * left.votes_left / left.votes
-        if n < knobs.votes:
-            return True
-        d = turn.d + left.total_left / left.votes_left / UNIT - left.total / left.votes / UNIT
-        variance = turn.variance + incident.sigma2 * (1 / n - 1 / turn.n)
-        return d * turn.sign < knobs.floor or abs(d) / math.sqrt(variance) < knobs.threshold / 2
+        if not left.n:
+            return turn.n >= knobs.votes / 2
+        n = turn.n * left.n_left / left.n
+        if n < knobs.votes / 2:
+            return False
+        d = turn.d + left.total_left / left.n_left / UNIT - left.total / left.n / UNIT
+        variance = turn.variance + sigma2 * (1 / n - 1 / turn.n)
+        return d * turn.sign >= knobs.floor and abs(d) / math.sqrt(variance) >= knobs.threshold / 2
 
     # Volume.
 
@@ -407,29 +425,22 @@ class Watch:
                 return []
             peak = max(incident.swing.peak, spike.peak - incident.swing.usual)
             return [incident.next(Step.CLOSED, minute, ended=spike.kind, peak=peak)]
-        name, size = self._names.brands[brand.number], spike.now - spike.usual
-        half = Z95 * size / spike.z
+        name = self._names.brands[brand.number]
         swing = Swing(
             id=incident_id("volume", name, spike), step=0, state=Step.OPENED, series="volume", brand=name,
-            direction="up", severity=_of(LOUD, spike.now / max(spike.usual, 1e-9)), at_ms=_end_ms(minute),
-            onset_ms=spike.onset * MINUTE_MS, onset_from_ms=spike.onset * MINUTE_MS,
-            onset_to_ms=spike.onset * MINUTE_MS, window_min=spike.window, now=spike.now, usual=spike.usual, effect=size,
-            lower=size - half, upper=size + half, z=spike.z, votes=0, mentions=spike.mentions, authors=0,
-            reach=spike.now / max(spike.usual, 1e-9), smallest=0.0, chance_weeks=0.0, chance_is_bound=True, peak=size)
+            direction="up", at_ms=_end_ms(minute), onset_ms=spike.onset * MINUTE_MS,
+            onset_from_ms=spike.onset * MINUTE_MS, onset_to_ms=spike.onset * MINUTE_MS, votes=0, authors=0,
+            smallest=0.0, chance_weeks=0.0, chance_is_bound=True, **_loud(spike))
         brand.volume = _Incident(swing, spike.series, minute)
         return [swing]
 
     def _louder(self, series: int, minute: int) -> list[Swing]:
         """A spike fires as it begins; how far it goes is told when it is more severe."""
-        incident, peak = self._brands[series].volume, self._volume.peak(series)
+        incident, spike = self._brands[series].volume, self._volume.standing(series)
         assert incident is not None
-        swing = incident.swing
-        severity, size = _of(LOUD, peak / max(swing.usual, 1e-9)), peak - swing.usual
-        if severity <= swing.severity:
+        if spike.now <= spike.usual or _of(LOUD, _reach(spike)) <= incident.swing.severity:
             return []
-        half = (swing.upper - swing.lower) / 2
-        return [incident.next(Step.RISEN, minute, severity=severity, now=peak, effect=size, peak=size,
-                              lower=size - half, upper=size + half, reach=peak / max(swing.usual, 1e-9))]
+        return [incident.next(Step.RISEN, minute, **_loud(spike))]
 
     # What stands.
 
@@ -465,6 +476,20 @@ _RETOLD = ("severity", "window_min", "now", "usual", "effect", "lower", "upper",
 def _whole(fresh: Swing) -> dict[str, object]:
     """What an incident takes over when it is told anew: all figures of one moment, so that they agree."""
     return {name: getattr(fresh, name) for name in _RETOLD}
+
+
+def _reach(spike: Spike) -> float:
+    """How many times the usual is said."""
+    return spike.now / max(spike.usual, 1e-9)
+
+
+def _loud(spike: Spike) -> dict[str, Any]:
+    """The figures of a spike, all of one moment."""
+    size, reach = spike.now - spike.usual, _reach(spike)
+    half = Z95 * size / spike.z
+    return {"severity": _of(LOUD, reach), "window_min": spike.window, "now": spike.now, "usual": spike.usual,
+            "effect": size, "lower": size - half, "upper": size + half, "z": spike.z, "mentions": spike.mentions,
+            "reach": reach, "peak": size}
 
 
 def incident_id(series: str, brand: str, turn: Turn | Spike) -> str:
