@@ -20,8 +20,10 @@ import msgspec
 from streams.heart.brands import Brands
 from streams.heart.errors import BadPost, Reason
 from streams.heart.post import (
+    COMBINING,
     EARLIEST_MS,
     LATEST_MS,
+    MAX_CHARS,
     MAX_PROMPTED,
     MAX_REV,
     Post,
@@ -42,9 +44,13 @@ MISDATED_MS = 60_000
 _ACCOUNTS = ("bsky.app", "did:", "at://", "/users/", "user?id=")
 _ACCOUNT = re.compile(r"(bsky\.app/profile/|news\.ycombinator\.com/user\?id=|https?://[^\s/]+/users/|\bat://)[^\s/?#)]+"
                       r"|\bdid:(?:plc|web):[\w.:%-]+", re.IGNORECASE)
+# Foreign text: each of these reads in time that grows with the length alone (tests/test_door.py).
 _MAIL = re.compile(r"[\w.+-]{0,64}[0-9A-Za-z_]@\w[\w-]*(?:\.\w[\w-]*)+")
-_MENTION = re.compile(r"(?<![0-9A-Za-z])[@＠﹫]+(\w+)(?:(?:\.|-+)\w+)*(?:@\w+(?:(?:\.|-+)\w+)*)?")
+_MENTION = re.compile(r"(?<![@＠﹫])(?:(?<![0-9A-Za-z])|[@＠﹫](?=[@＠﹫]))[@＠﹫]++(\w+)"  # "2@10rb" is a price
+                      r"(?:(?:\.|-+)\w+)*(?:@\w+(?:(?:\.|-+)\w+)*)?")
 _AT = re.compile("[@＠﹫]")
+# No script piles up so many signs on one letter, and Unicode's normal forms sort them in time that grows as the square.
+_PILE = re.compile(f"[{COMBINING}]{{200}}")
 
 
 class Record(NamedTuple):
@@ -103,6 +109,7 @@ class Door:
     def _said(self, said: Said, brands: Brands, now_ms: int) -> Verdict:
         if not EARLIEST_MS <= said.created_ms <= LATEST_MS:
             raise BadPost(Reason.BAD_TIME, "out of range")
+        _check_size(said.text)
         if not (said.rev or self._everything or brands.match(said.text, self._source, said.created_ms)):
             return Verdict("unmatched")  # the mass: nothing is hashed for it
         name = post_key(self._source, said.native, self._secret)
@@ -167,6 +174,14 @@ def _is_misdated(said: Said) -> bool:
     if said.witnessed_ms is None or said.rev:
         return False
     return abs(said.witnessed_ms - said.created_ms) > MISDATED_MS
+
+
+def _check_size(text: str) -> None:
+    """Raises `BadPost` for a text that would keep us busy. Before anything else looks at it."""
+    if len(text) > MAX_CHARS:
+        raise BadPost(Reason.TOO_LONG, f"{len(text)} characters")
+    if not text.isascii() and _PILE.search(text):
+        raise BadPost(Reason.BAD_TEXT, "a pile of combining signs")
 
 
 def masked(text: str, brands: Brands) -> str:

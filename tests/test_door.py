@@ -1,8 +1,10 @@
 """The door: what enters, what stays outside, and that no one who spoke can be told by what entered."""
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from streams.door import NO_WORDS, Door, Record, Verdict, masked
 from streams.heart.brands import Brands
 from streams.heart.errors import Reason
-from streams.heart.post import MAX_PROMPTED, MAX_REV, Kind, alias_key, decode, post_key, pseudonym
+from streams.heart.post import MAX_CHARS, MAX_PROMPTED, MAX_REV, Kind, alias_key, decode, post_key, pseudonym
 from streams.kept import Kept
 from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
 
@@ -234,6 +236,7 @@ def test_handles_are_masked_but_those_of_brands() -> None:
     text = "@ana.bsky.social bilang @KopiSenja.id dan @senja_jkt ramah, @bayu@warung.example! 2@10rb"
     assert "@user bilang @KopiSenja.id dan @senja_jkt ramah, @user! 2@10rb" == masked(text, BRANDS)
     assert "@user @user @user 好@user _@user" == masked("@xn--80ak6aa92e.com @@ana ＠ana 好@ana _@ana", BRANDS)
+    assert "2@user@user 2@10rb" == masked("2@@ana@@ana 2@10rb", BRANDS)
     assert "user kata" == masked("did:plc:ana kata", BRANDS)
     verdict, = entered(door(), said(text=f"@ana.bsky.social: {NAMED}"))
     assert f"@user: {NAMED}" == post_of(verdict.records[0]).text
@@ -247,6 +250,29 @@ def test_handles_are_masked_but_those_of_brands() -> None:
 def test_no_handle_passes_whatever_stands_around_it(parts: list[str], times: int) -> None:
     """However it is put, and however often: no text makes it slow."""
     assert not re.search("(?<![0-9A-Za-z])@ana", masked(times * "".join(parts), BRANDS))
+
+
+@pytest.mark.parametrize("unit", ["@", "＠", "@a", "a@", "a@b.", "@a--", "@a@", "http://", "https://a/users/", "at://",
+                                  "did:plc:", "bsky.app/profile/", ".", "-", "_", " ", "ﷺ"])
+def test_twice_the_text_takes_twice_the_time(unit: str) -> None:
+    """Whatever repeats: a text of "@" alone once held a feed up for half a minute, again after every restart."""
+    def seconds(length: int) -> float:
+        text, best = (length * unit)[:length], float("inf")
+        for _ in range(5):
+            began_s = time.process_time()
+            masked(text, BRANDS)
+            best = min(best, time.process_time() - began_s)
+        return best
+
+    assert seconds(8 * 2000) < 20 * seconds(2000)  # the square would be 64
+
+
+def test_a_text_that_is_too_long_is_not_looked_at() -> None:
+    """Nor one of signs piled up without end, which take a square of their number to sort; known or not, edit or not."""
+    for text, reason in (("x" * (MAX_CHARS + 1), "too_long"), ("\u0f73" * MAX_CHARS, "bad_text")):
+        at = door()
+        with mock.patch.object(Brands, "match", side_effect=AssertionError), mock.patch("streams.door.masked"):
+            assert [Verdict("refused", reason=reason)] * 2 == entered(at, said(text=text), said(text=text, rev=5))
 
 
 @pytest.mark.parametrize(("url", "kept"), [
