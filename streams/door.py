@@ -13,7 +13,7 @@ Values in, values out, but for `Kept`, which it asks and tells. Knows nothing of
 
 import re
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -41,10 +41,11 @@ NO_WORDS = "…"  # the text of an edit that names no brand any more
 MISDATED_MS = 60_000
 # What names a person inside a text: the page of a profile or an account as networks write them, a mail address (a
 # handle of the fediverse is spelt like one), a handle.
-_ACCOUNTS = ("bsky.app", "did:", "at://", "/users/", "user?id=")
-_ACCOUNT = re.compile(r"(bsky\.app/profile/|news\.ycombinator\.com/user\?id=|https?://[^\s/]+/users/|\bat://)[^\s/?#)]+"
-                      r"|\bdid:(?:plc|web):[\w.:%-]+", re.IGNORECASE)
 # Foreign text: each of these reads in time that grows with the length alone (tests/test_door.py).
+_ACCOUNTS = ("did:", "at://", "/users/", "/profile/", "user?id=")
+_ACCOUNT = re.compile(r"((?:https?://[^\s/]+|(?<![\w.-])[\w-]++(?:\.[\w-]++)++(?::[0-9]+)?)/(?:(?:ap/)?users|profile)/"
+                      r"|news\.ycombinator\.com/user\?id=|\bat://)[^\s/?#)]+"
+                      r"|\bdid:(?:plc|web):[\w.:%-]+", re.IGNORECASE)
 _MAIL = re.compile(r"[\w.+-]{0,64}[0-9A-Za-z_]@\w[\w-]*(?:\.\w[\w-]*)+")
 _MENTION = re.compile(r"(?<![@＠﹫])(?:(?<![0-9A-Za-z])|[@＠﹫](?=[@＠﹫]))[@＠﹫]++(\w+)"  # "2@10rb" is a price
                       r"(?:(?:\.|-+)\w+)*(?:@\w+(?:(?:\.|-+)\w+)*)?")
@@ -76,12 +77,15 @@ class Verdict(NamedTuple):
 class Door:
     """The door of one source."""
 
-    def __init__(self, source: str, secret: bytes, kept: Kept, *, everything: bool = False) -> None:
-        """`everything`: also posts that name no brand are sent."""
+    def __init__(self, source: str, secret: bytes, kept: Kept, *, everything: bool = False,
+                 is_pushed: bool = False) -> None:
+        """`everything`: also posts that name no brand are sent. `is_pushed`: whose links are whose is its sender's
+        affair."""
         self._source = source
         self._secret = secret
         self._kept = kept
         self._everything = everything
+        self._is_pushed = is_pushed
         self._sources = frozenset({source})
 
     def let_in(self, happening: Happening, brands: Brands, now_ms: int) -> Verdict:
@@ -140,10 +144,11 @@ class Door:
 
     def _post(self, name: str, said: Said, prompted: tuple[str, ...]) -> Post:
         source, secret = self._source, self._secret
+        url = said.url if said.url and is_page(said.url) and (self._is_pushed or not names_person(said.url)) else None
         return Post(
             id=name, source=source, text=said.text, created_at=from_ms(said.created_ms),
             rev=min(said.rev, MAX_REV), author=pseudonym(source, said.author, secret) if said.author else None,
-            lang=said.lang, kind=said.kind, url=said.url and _link(said.url),
+            lang=said.lang, kind=said.kind, url=url,
             alias=said.alias and alias_key(source, said.alias, secret),
             reply_to=said.reply_to and post_key(source, said.reply_to, secret), reach=said.reach,
             prompted=prompted,
@@ -195,13 +200,23 @@ def masked(text: str, brands: Brands) -> str:
     return _MENTION.sub(lambda found: found[0] if brands.speaks_of(f"@{found[1]}") else "@user", text)
 
 
-def _link(url: str) -> str | None:
-    """A link as it may stand beside a text; None for one that is no page's, or holds a login."""
+def is_page(url: str) -> bool:
+    """Whether it is a page's address, and holds no login."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return None
-    return url if parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc else None
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def names_person(url: str) -> bool:
+    """Whether an address is that of an account, or of something within one, or holds a mail address.
+
+    >>> names_person("https://k.example/@ana/1"), names_person("https://k.example/news/1")
+    (True, False)
+    """
+    plain = unquote(url)
+    return "/@" in plain or any(sign.search(plain) for sign in (_ACCOUNT, _MAIL))
 
 
 def _encoded(post: Post) -> bytes:

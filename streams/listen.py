@@ -73,6 +73,7 @@ class Room:
 
     settings: Settings
     name: str
+    is_pushed: bool  # as its source says
     make: Callable[[], Source]  # a new one for each session: what the one before knew was perhaps not delivered
     brands: BrandFile
     secret: bytes
@@ -84,7 +85,8 @@ class Room:
 
 def run(settings: Settings, make: Callable[[], Source], wish: Wish) -> Tally:
     """Listens until it is told to stop. Raises `BadSetting` for what only the user can put right."""
-    name = make().name
+    source = make()
+    name = source.name
     if name not in settings.sources:
         raise BadSetting(f"DENYUT_SOURCES={','.join(settings.sources)}: expected {name} among them; "
                          "the posts of any other are rejects")
@@ -98,7 +100,7 @@ def run(settings: Settings, make: Callable[[], Source], wish: Wish) -> Tally:
     metrics.build(release(), "", "feed")
     metrics.feeds()
     metrics.listens(name)
-    room = Room(settings, name, make, brands, secret, wish, metrics, health, clock)
+    room = Room(settings, name, source.is_pushed, make, brands, secret, wish, metrics, health, clock)
     with Pages(settings.http, metrics.registry, health) as pages:
         log.info("pages at %s", pages.url)
         return asyncio.run(_until_told(room, policy))
@@ -209,7 +211,8 @@ class Session:
         self._progress = Progress()
         self._ear = Ear(name, settings.delay_ms, room.metrics, room.health)
         self._kept = Kept(name, kept_ms)
-        self._door = Door(name, room.secret, self._kept, everything=room.wish.everything)
+        self._door = Door(name, room.secret, self._kept, everything=room.wish.everything,
+                          is_pushed=room.is_pushed)
         self._cursors = Cursors(settings, name)
         self._hands = ThreadPoolExecutor(1, "door")  # the door, its memory and the feed wait here, not on the loop
         self.tally = Tally({}, {}, 0)

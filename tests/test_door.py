@@ -32,8 +32,8 @@ BRANDS = Brands.parse("""
 NAMED = "Kopi Senja enak"
 
 
-def door(*, everything: bool = False) -> Door:
-    return Door("bluesky", SECRET, Kept("bluesky"), everything=everything)
+def door(*, everything: bool = False, is_pushed: bool = False) -> Door:
+    return Door("bluesky", SECRET, Kept("bluesky"), everything=everything, is_pushed=is_pushed)
 
 
 def said(native: str = "one", text: str = NAMED, **more: Any) -> Said:
@@ -242,7 +242,8 @@ def test_handles_are_masked_but_those_of_brands() -> None:
     assert f"@user: {NAMED}" == post_of(verdict.records[0]).text
     assert "tulis ke @user" == masked("tulis ke ana.b@warung.example", BRANDS), "handles may be spelt like mail"
     links = ("https://bsky.app/profile/{0}/post/3k, https://k.example/@{0} https://k.example/users/{0} at://{0}/x "
-             "BSKY.app/profile/{0} https://news.ycombinator.com/user?id={0} dari ")
+             "BSKY.app/profile/{0} https://news.ycombinator.com/user?id={0} https://k.example/ap/users/{0}/statuses/1 "
+             "deck.blue/profile/{0} http://localhost:3000/profile/{0}#a dari ")
     assert links.format("user") + "user" == masked(links.format("ana") + "did:plc:ana", BRANDS)
 
 
@@ -253,7 +254,7 @@ def test_no_handle_passes_whatever_stands_around_it(parts: list[str], times: int
 
 
 @pytest.mark.parametrize("unit", ["@", "＠", "@a", "a@", "a@b.", "@a--", "@a@", "http://", "https://a/users/", "at://",
-                                  "did:plc:", "bsky.app/profile/", ".", "-", "_", " ", "ﷺ"])
+                                  "did:plc:", "bsky.app/profile/", "a.", "a-", "a.b/profile/", ".", "-", "_", " ", "ﷺ"])
 def test_twice_the_text_takes_twice_the_time(unit: str) -> None:
     """Whatever repeats: a text of "@" alone once held a feed up for half a minute, again after every restart."""
     def seconds(length: int) -> float:
@@ -282,6 +283,21 @@ def test_a_link_is_a_page_and_holds_no_login(url: str, kept: bool) -> None:
     """It stands beside the text, and somebody may follow it."""
     verdict, = entered(door(), said(url=url))
     assert (url if kept else None) == post_of(verdict.records[0]).url
+
+
+@pytest.mark.parametrize(("url", "names"), [
+    ("https://k.example/@{0}/115", True), ("https://k.example/users/{0}/statuses/115", True),
+    ("https://k.example/ap/users/{0}/statuses/115", True), ("https://bsky.app/profile/{0}.bsky.social/post/3k", True),
+    ("https://deck.example/profile/did%3Aplc%3A{0}/post/3k", True), ("https://k.example/x?repo=did:plc:{0}", True),
+    ("https://K.example/Users/{0}", True), ("https://k.example/%40{0}", True),
+    ("https://k.example/?to={0}@b.example", True), ("https://k.example/users", False),
+    ("https://news.example/users/", False), ("https://k.example/a/profile.html", False)])
+def test_a_link_that_names_a_person_does_not_enter(url: str, names: bool) -> None:
+    """A pseudonym beside an account's own address would be none. What is pushed is its sender's affair."""
+    url = url.format("ana")
+    for at, expected in ((door(), None if names else url), (door(is_pushed=True), url)):
+        assert expected == post_of(entered(at, said(url=url))[0].records[0]).url
+
 
 @pytest.mark.parametrize("text", ["lihat https://bsky.app/profile/kopi.senja/post/3", "@ana@kopi.senja hai"])
 def test_a_brand_that_only_a_handle_names_is_not_named(text: str) -> None:

@@ -228,6 +228,8 @@ class Unpacker:
 class Bluesky:
     """The posts of the whole network, from a Jetstream server."""
 
+    is_pushed = False
+
     def __init__(self, name: str = SOURCE, options: Options | None = None, patience: Patience | None = None,
                  now_ms: Callable[[], int] = wall_ms) -> None:
         self._name = name

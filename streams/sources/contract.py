@@ -32,7 +32,8 @@ class Said(msgspec.Struct, frozen=True, gc=False):
 
     `native` is unique within the source and the same for every version; so is `author` for a person. `created_ms` is
     when it was written; of an edit, when the first version was (where the source does not tell, the door knows it).
-    `alias`: another id, by which removals call it. `url` only where it names no author. `refers`: the author answered.
+    `alias`: another id, by which removals call it. `url`: its page; one that names a person goes no further than the
+    door. `refers`: the author answered.
     """
 
     native: str
@@ -122,6 +123,10 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """Under which its posts are counted: one of DENYUT_SOURCES."""
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether a sender hands it its posts, and answers for them: it is told once, and asks nobody."""
 
     def hear(self, positions: Mapping[str, str]) -> AsyncIterator[Heard]:
         """One connection, from these positions on (none: from now on), until it ends: then it raises `Trouble`."""

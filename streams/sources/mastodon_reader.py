@@ -81,6 +81,8 @@ class Pulse:
 class Mastodon:
     """A source: one stream of one server. What it remembers of posts lives as long as it does."""
 
+    is_pushed = False
+
     def __init__(self, name: str, options: Options, patience: Patience | None = None,
                  now_ms: Callable[[], int] = wall_ms) -> None:
         self._name = name or SOURCE

@@ -60,6 +60,7 @@ class Growing:
     """A file as a source. Its position is the number of the last row; its end is the end of a connection."""
 
     name = SOURCE
+    is_pushed = False
 
     def __init__(self, stage: "FileStage") -> None:
         self._stage = stage
