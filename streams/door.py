@@ -113,7 +113,7 @@ class Door:
     def _said(self, said: Said, brands: Brands, now_ms: int) -> Verdict:
         if not EARLIEST_MS <= said.created_ms <= LATEST_MS:
             raise BadPost(Reason.BAD_TIME, "out of range")
-        _check_size(said.text)
+        check_size(said.text)
         if not (said.rev or self._everything or brands.match(said.text, self._source, said.created_ms)):
             return Verdict("unmatched")  # the mass: nothing is hashed for it
         name = post_key(self._source, said.native, self._secret)
@@ -144,11 +144,10 @@ class Door:
 
     def _post(self, name: str, said: Said, prompted: tuple[str, ...]) -> Post:
         source, secret = self._source, self._secret
-        url = said.url if said.url and is_page(said.url) and (self._is_pushed or not names_person(said.url)) else None
         return Post(
             id=name, source=source, text=said.text, created_at=from_ms(said.created_ms),
             rev=min(said.rev, MAX_REV), author=pseudonym(source, said.author, secret) if said.author else None,
-            lang=said.lang, kind=said.kind, url=url,
+            lang=said.lang, kind=said.kind, url=link(said.url, names_nobody=not self._is_pushed),
             alias=said.alias and alias_key(source, said.alias, secret),
             reply_to=said.reply_to and post_key(source, said.reply_to, secret), reach=said.reach,
             prompted=prompted,
@@ -181,7 +180,7 @@ def _is_misdated(said: Said) -> bool:
     return abs(said.witnessed_ms - said.created_ms) > MISDATED_MS
 
 
-def _check_size(text: str) -> None:
+def check_size(text: str) -> None:
     """Raises `BadPost` for a text that would keep us busy. Before anything else looks at it."""
     if len(text) > MAX_CHARS:
         raise BadPost(Reason.TOO_LONG, f"{len(text)} characters")
@@ -200,23 +199,24 @@ def masked(text: str, brands: Brands) -> str:
     return _MENTION.sub(lambda found: found[0] if brands.speaks_of(f"@{found[1]}") else "@user", text)
 
 
-def is_page(url: str) -> bool:
-    """Whether it is a page's address, and holds no login."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+def link(url: str | None, *, names_nobody: bool = True) -> str | None:
+    """A link as it may stand beside a text. None for one that is no page's, or holds a login, or (`names_nobody`) is
+    the address of an account, of something within one, or holds a mail address.
 
-
-def names_person(url: str) -> bool:
-    """Whether an address is that of an account, or of something within one, or holds a mail address.
-
-    >>> names_person("https://k.example/@ana/1"), names_person("https://k.example/news/1")
-    (True, False)
+    >>> link("https://k.example/@ana/1"), link("https://k.example/news/1")
+    (None, 'https://k.example/news/1')
     """
-    plain = unquote(url)
-    return "/@" in plain or any(sign.search(plain) for sign in (_ACCOUNT, _MAIL))
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        return None
+    return None if names_nobody and _names_person(unquote(url or "")) else url
+
+
+def _names_person(url: str) -> bool:
+    return "/@" in url or any(sign.search(url) for sign in (_ACCOUNT, _MAIL))
 
 
 def _encoded(post: Post) -> bytes:
