@@ -158,7 +158,7 @@ class Mastodon:
 
     def _admitted(self, status: int, headers: Mapping[str, str]) -> None:
         if status in (429, 503):
-            raise Limited(f"{status}: the server asks to wait", asked_s(headers, self._now_ms()))
+            raise Limited(f"{status}: the server asks to wait", asked_s(status, headers, self._now_ms()))
         if status in (400, 422):
             raise Denied(f"{status}, it has no such stream: look at --stream {self._options.stream}")
         check(status, headers, TOKEN if status in (401, 403) else "--server and --wire")

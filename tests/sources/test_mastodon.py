@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -754,4 +755,13 @@ def test_options_that_cannot_be_are_refused(given_: dict[str, str], said: str) -
     ({"X-RateLimit-Reset": "2026-11-18T11:06:54"}, None), ({"X-RateLimit-Reset": "²"}, None)])
 def test_for_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     """In seconds, or by the time at which it is over, however that is written."""
-    assert seconds == asked_s(headers, NOW_MS)
+    assert seconds == asked_s(429, headers, NOW_MS)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_server_that_is_ill_is_asked_again_soon(status: int) -> None:
+    """Each of its answers says when its window of requests ends, up to five minutes later: nobody asks for a pause."""
+    resets = {"X-RateLimit-Reset": "2026-11-18T11:06:54.900Z"}
+    assert (None, 7.0) == (asked_s(status, resets, NOW_MS), asked_s(status, resets | {"Retry-After": "7"}, NOW_MS))
+    soon = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    assert [] == away(5, 5, {"/timelines": [web.Response(status=status, headers={"X-RateLimit-Reset": soon})]}).gaps
