@@ -219,7 +219,8 @@ def _admit(options: Options, access: dict[str, Any], has_token: bool) -> None:
     """Raises `Denied` where the server says that what we want to hear is told to nobody, or to users only."""
     feeds = _dict(access, "hashtag_feeds" if options.tag else "live_feeds")
     _, _, side = options.stream.partition(":")
-    said = {feeds.get(one) for one in ((side,) if side else ("local", "remote"))}
+    words = [feeds.get(one) for one in ((side,) if side else ("local", "remote"))]
+    said = {word if isinstance(word, str) else "" for word in words}  # whatever else it is, it forbids nothing
     if said == {"disabled"}:
         raise Denied(f"the server has switched off this stream for everyone: look at --stream {options.stream}")
     if said == {"authenticated"} and not has_token:

@@ -654,6 +654,17 @@ def test_a_stream_that_is_asked_to_wait_for_says_for_how_long(wire: str) -> None
     assert 0.0 == error.after_s
 
 
+@pytest.mark.parametrize("feeds", [
+    {"local": ["public"], "remote": {"a": 1}}, {"local": None, "remote": 7}, {"local": [], "remote": "disabled"}])
+def test_a_server_that_says_it_in_another_way_is_listened_to(feeds: dict[str, Any]) -> None:
+    """What nobody understands forbids nothing; and whatever it is, it ends nothing."""
+    def prepare(stage: FediverseStage) -> None:
+        stage.server.access.update(live_feeds=feeds)
+        stage.server.failing.append(429)
+
+    assert isinstance(refusal(prepare), Limited)  # it was asked for its stream
+
+
 @pytest.mark.parametrize(("feeds", "said"), [
     ({"local": "disabled", "remote": "disabled"}, "switched off"),
     ({"local": "authenticated", "remote": "authenticated"}, "--token-file")])
