@@ -114,10 +114,10 @@ class Door:
         if not EARLIEST_MS <= said.created_ms <= LATEST_MS:
             raise BadPost(Reason.BAD_TIME, "out of range")
         check_size(said.text)
-        if not (said.rev or self._everything or brands.match(said.text, self._source, said.created_ms)):
-            return Verdict("unmatched")  # the mass: nothing is hashed for it
         name = post_key(self._source, said.native, self._secret)
         known = self._kept.get(name)
+        if known is None and not (self._everything or brands.match(said.text, self._source, said.created_ms)):
+            return Verdict("unknown" if said.rev else "unmatched")  # the mass
         said = msgspec.structs.replace(
             said, text=masked(said.text, brands), created_ms=said.created_ms if known is None else known.created_ms)
         # By the words that a worker will read.

@@ -77,6 +77,14 @@ def test_an_edit_that_names_no_brand_any_more_loses_its_words() -> None:
     assert ("edit", NO_WORDS, 5) == (edit.outcome, post_of(edit.records[0]).text, post_of(edit.records[0]).rev)
 
 
+def test_a_post_that_is_told_anew_without_the_brand_loses_its_words_too() -> None:
+    """Not every source numbers its versions: other words of a post that stands in the log are an edit of it."""
+    at = door()
+    _, edit, again = entered(at, said(), said(text="tutup akun"), said(text="tutup akun"))
+    assert ("edit", NO_WORDS, 1) == (edit.outcome, post_of(edit.records[0]).text, post_of(edit.records[0]).rev)
+    assert (Verdict("repeated"), Verdict("repeated")) == (again, entered(at, said())[0])
+
+
 def test_an_edit_of_what_was_never_sent_stays_outside_or_enters_by_its_own_words() -> None:
     """Whether the first version was known or not, only what names a brand is sent."""
     assert Verdict("unknown") == entered(door(), said(text="pagi", rev=5))[0]
