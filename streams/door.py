@@ -5,7 +5,7 @@
 - Native ids and authors end here: keyed hashes go on. A handle in a text becomes `@user`, unless the brand file names
   it.
 - A post that names no brand is not sent: nobody's words are kept who does not speak of you. An edit that no longer
-  names one is sent without its words, so that the version before it counts no more.
+  names one, or cannot be taken, is sent without its words, so that the version before it counts no more.
 - Every version of a post bears the time of the first. What was sent before is not sent again; what was removed, never.
 - An author who is gone takes every post along that stands in the log.
 Values in, values out, but for `Kept`, which it asks and tells. Knows nothing of Kafka, of any one source, or of clocks.
@@ -35,7 +35,7 @@ from streams.heart.post import (
     pseudonym,
 )
 from streams.kept import Kept, number
-from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
+from streams.sources.contract import AuthorGone, BadEdit, Gone, Happening, Refused, Said
 
 NO_WORDS = "…"  # the text of an edit that names no brand any more
 MISDATED_MS = 60_000
@@ -95,7 +95,7 @@ class Door:
                 try:
                     verdict = self._said(happening, brands, now_ms)
                 except BadPost as bad:
-                    return Verdict("refused", reason=str(bad.reason))
+                    return self._refused(happening.native, happening.rev, str(bad.reason), now_ms)
                 return verdict._replace(is_misdated=_is_misdated(happening))
             case Gone():
                 return self._gone(happening, now_ms)
@@ -105,6 +105,8 @@ class Door:
                     self._kept.drop(who, now_ms)  # a post of theirs may still come
                 names = self._kept.by_author(who, before_ms)
                 return Verdict("author", tuple(self._removed(name, now_ms) for name in names))
+            case BadEdit(reason, _, native, rev):
+                return self._refused(native, rev, str(reason), now_ms)
             case Refused(reason):
                 return Verdict("refused", reason=str(reason))
 
@@ -141,6 +143,17 @@ class Door:
         decode(post.key, value, self._sources)  # what a worker would refuse does not set out
         self._kept.add(post, now_ms)
         return Verdict("edit" if post.rev else "post", (Record(now_ms, post.key, value),))
+
+    def _refused(self, native: str, rev: int, reason: str, now_ms: int) -> Verdict:
+        """What cannot be taken takes the words of the version before it away: they are not said any more."""
+        name = post_key(self._source, native, self._secret)
+        known = self._kept.get(name)
+        if known is None or rev <= known.rev or known.words == number(NO_WORDS):
+            return Verdict("refused", reason=reason)
+        post = Post(id=name, source=self._source, text=NO_WORDS, created_at=from_ms(known.created_ms),
+                    rev=min(rev, MAX_REV))
+        self._kept.add(post, now_ms)
+        return Verdict("refused", (Record(now_ms, post.key, _encoded(post)),), reason)
 
     def _post(self, name: str, said: Said, prompted: tuple[str, ...]) -> Post:
         source, secret = self._source, self._secret

@@ -16,7 +16,7 @@ from streams.heart.brands import Brands
 from streams.heart.errors import Reason
 from streams.heart.post import MAX_CHARS, MAX_PROMPTED, MAX_REV, Kind, alias_key, decode, post_key, pseudonym
 from streams.kept import Kept
-from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
+from streams.sources.contract import AuthorGone, BadEdit, Gone, Happening, Refused, Said
 
 SECRET = b"a key that only this test has"
 NOW = 1_795_586_400_000
@@ -326,6 +326,22 @@ def test_a_brand_that_only_a_handle_names_is_not_named(text: str) -> None:
 ], ids=["before time", "after time", "before all time", "NUL", "lone surrogate", "a document", "refused before"])
 def test_what_a_worker_would_refuse_does_not_set_out(wrong: Happening, reason: str) -> None:
     """It is counted here, with the reason that it would have got there."""
+    assert Verdict("refused", reason=reason) == entered(door(), wrong)[0]
+
+
+@pytest.mark.parametrize(("wrong", "reason"), [
+    (said(rev=5, text=f"{NAMED} \x00"), "bad_text"), (said(rev=5, text=NAMED * 1000), "too_long"),
+    (said(rev=5, created_ms=-1), "bad_time"), (BadEdit(Reason.WRONG_TYPE, "text", "one", 5), "wrong_type")])
+def test_an_edit_that_is_refused_takes_the_words_before_it_away(wrong: Happening, reason: str) -> None:
+    """It is counted as refused, and what was said before is not said any more; told again, or of a post that nobody
+    knows, nothing is written for it."""
+    at = door()
+    _, refused, again, *late = entered(at, said(), wrong, wrong, said(), said(rev=4, text="Kopi Senja, lagi"))
+    post = post_of(refused.records[0])
+    assert ("refused", reason, NO_WORDS, 5) == (refused.outcome, refused.reason, post.text, post.rev)
+    assert NOW == post.event_ms
+    assert [Verdict("refused", reason=reason), Verdict("repeated"), Verdict("repeated")] == [again, *late]
+    assert "edit" == entered(at, said(rev=6, text="Kopi Senja, lagi"))[0].outcome
     assert Verdict("refused", reason=reason) == entered(door(), wrong)[0]
 
 

@@ -3,7 +3,8 @@
     bytes ──decoder (pure)──▶ happenings ──reader (thin)──▶ Heard: happenings, and where to go on after them
 
 A happening is one of four: a post was said (or said anew: an edit has a higher `rev`), a post is gone, an author is
-gone with all that they said, or something came that is none of these and is refused with a reason. Ids and authors are
+gone with all that they said, or something came that is none of these and is refused with a reason (a `BadEdit` where
+it is known of which post it is a version). Ids and authors are
 the source's own here; they are hashed at the door (`streams.door`), and go no further than there.
 
 A source promises
@@ -75,7 +76,23 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+class BadEdit(Refused, frozen=True, gc=False):
+    """A later version of a post that is refused. What was said before it is not said any more."""
+
+    native: str = ""
+    rev: int = 0
+
+
 Happening = Said | Gone | AuthorGone | Refused
+
+
+def unfit(reason: Reason, detail: str, native: str, rev: int) -> Refused:
+    """A version of a post that is refused, the first or a later one.
+
+    >>> unfit(Reason.BAD_TIME, "", "7", 0), unfit(Reason.BAD_TIME, "", "7", 9).rev
+    (Refused(reason=<Reason.BAD_TIME: 'bad_time'>, detail=''), 9)
+    """
+    return BadEdit(reason, detail, native, rev) if native and rev else Refused(reason, detail)
 
 
 def unread(data: bytes, error: Exception) -> Refused:

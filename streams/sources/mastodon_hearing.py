@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streams.sources.contract import Gap, Gone, Happening, Heard, Refused, Said
+from streams.sources.contract import BadEdit, Gap, Gone, Happening, Heard, Refused, Said
 from streams.sources.mastodon import Decoder, is_local_id, local_id, order
 from streams.sources.sse import Event
 
@@ -175,7 +175,7 @@ class Hearing:
         if status is None:
             return (self._settled(self._decoder.gone(local), local, now_ms),)
         one = self._status(status, now_ms)
-        return (one,) if isinstance(one, Gone) or (isinstance(one, Said) and one.rev) else ()
+        return (one,) if isinstance(one, Gone | BadEdit) or (isinstance(one, Said) and one.rev) else ()
 
     def _positions(self, now_ms: int) -> dict[str, str]:
         at = {"heard": str(self._until_ms), **({"": self._last} if self._last else {})}

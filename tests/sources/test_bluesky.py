@@ -18,7 +18,19 @@ from streams.heart.errors import BadSetting, BrokenPromise, Reason
 from streams.heart.post import Kind
 from streams.sources.bluesky import PATH_V1, PATH_V2, POSTS, Decoder, Options, Told, Wire
 from streams.sources.bluesky_reader import LOOK_BACK_MS, Bluesky, Course, Joint, Place, Unpacker
-from streams.sources.contract import AuthorGone, Denied, Gap, Gone, Happening, Heard, Refused, Said, Source, Trouble
+from streams.sources.contract import (
+    AuthorGone,
+    BadEdit,
+    Denied,
+    Gap,
+    Gone,
+    Happening,
+    Heard,
+    Refused,
+    Said,
+    Source,
+    Trouble,
+)
 from streams.sources.reader import MAX_EVENT, lasting
 from tests.sources.jetstream import NSID, Event, Jetstream, JetstreamStage, commit, dumps, record, when
 from tests.sources.scenarios import SCENARIOS, Scenario, Step
@@ -178,8 +190,10 @@ def test_what_is_no_concern_of_ours(wire: Wire, kind: str, body: Mapping[str, An
     ({"reply": {"parent": {"uri": 7}}}, Refused(Reason.WRONG_TYPE, "uri")),
 ])
 def test_a_post_is_refused(wire: Wire, fields: dict[str, Any], refused: Refused) -> None:
-    """With the reason and the name of the field, never with what stands in it."""
+    """With the reason and the name of the field, never with what stands in it; a later version with whose it is, for
+    what it said before is not said any more."""
     assert refused == of_post(wire, **fields)
+    assert BadEdit(refused.reason, refused.detail, NATIVE, T0_US // 1_000_000) == of_post(wire, "update", **fields)
 
 
 @each_wire

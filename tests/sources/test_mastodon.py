@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from streams.heart.errors import BadSetting, Reason
 from streams.heart.post import MAX_CHARS, Kind
-from streams.sources.contract import Denied, Gap, Gone, Happening, Heard, Limited, Refused, Said, Trouble
+from streams.sources.contract import BadEdit, Denied, Gap, Gone, Happening, Heard, Limited, Refused, Said, Trouble
 from streams.sources.mastodon import KNOWN, Complaint, Decoder, listed, local_id, order, unwrapped
 from streams.sources.mastodon_hearing import GONE, OVERLAP, RECENT, RECENT_MS, Filled, Hearing, Looked, Memory, Page
 from streams.sources.mastodon_reader import Mastodon
@@ -201,6 +201,13 @@ def test_what_is_no_status_is_refused(data: bytes, reason: Reason) -> None:
     assert isinstance(refused, Refused)
     assert reason is refused.reason
     assert "kemarin" not in refused.detail
+
+
+def test_an_edit_that_is_too_long_says_of_which_post_it_is() -> None:
+    """What was said before it is not said any more."""
+    refused = Decoder(HOST, DOMAIN).status(json.dumps(post(
+        content="x" * (MAX_CHARS + 1), edited_at="2026-11-18T12:00:00.500Z")).encode())
+    assert BadEdit(Reason.TOO_LONG, f"{MAX_CHARS + 1} characters", post()["uri"], 1_795_003_200) == refused
 
 
 @pytest.mark.parametrize(("event", "happenings"), [
