@@ -135,9 +135,9 @@ class Door:
         if not is_wanted:
             post = msgspec.structs.replace(post, text=NO_WORDS, reach=None, url=None)
         if known is not None:
-            if said.rev < known.rev or number(post.text) == known.words:
+            if known.has(said.rev, number(post.text)):
                 return Verdict("repeated")
-            # Two edits in one second, of a source that tells edits apart by the second.
+            # Edits in one second, of a source that tells edits apart by the second.
             post = msgspec.structs.replace(post, rev=max(post.rev, known.rev + 1))
         value = _encoded(post)
         decode(post.key, value, self._sources)  # what a worker would refuse does not set out
@@ -148,10 +148,10 @@ class Door:
         """What cannot be taken takes the words of the version before it away: they are not said any more."""
         name = post_key(self._source, native, self._secret)
         known = self._kept.get(name)
-        if known is None or rev <= known.rev or known.words == number(NO_WORDS):
+        if known is None or known.rev >= MAX_REV or known.has(rev, number(NO_WORDS)):
             return Verdict("refused", reason=reason)
         post = Post(id=name, source=self._source, text=NO_WORDS, created_at=from_ms(known.created_ms),
-                    rev=min(rev, MAX_REV))
+                    rev=max(min(rev, MAX_REV), known.rev + 1))
         self._kept.add(post, now_ms)
         return Verdict("refused", (Record(now_ms, post.key, _encoded(post)),), reason)
 

@@ -158,6 +158,25 @@ def test_two_edits_in_one_second_are_two() -> None:
         (post_of(one.records[0]).rev, post_of(one.records[0]).text) for one in verdicts[1:3]]
 
 
+@pytest.mark.parametrize("rev", [0, 5])
+def test_many_edits_in_one_second_are_as_many(rev: int) -> None:
+    """Whoever corrects a slip twice within a second is heard; told again, also to a feed that was killed meanwhile, and
+    in another order, each of them is the one that it was."""
+    texts = ["Kopi Senja, satu", "tutup akun", "Kopi Senja, tiga", "Kopi Senja, empat"]
+    at, kept = door(), Kept("bluesky")
+    verdicts = entered(at, said(), *[said(rev=rev, text=text) for text in texts])
+    records = [record for one in verdicts for record in one.records]
+    posts = [post_of(record) for record in records]
+    assert [NAMED, texts[0], NO_WORDS, *texts[2:]] == [post.text for post in posts]
+    assert sorted({post.rev for post in posts}) == [post.rev for post in posts]
+    for record in records:
+        kept.take(record.key, record.value, NOW)
+    for again in (at, Door("bluesky", SECRET, kept)):
+        told = entered(again, said(), *[said(rev=rev, text=text) for text in [*texts, *texts[::-1]]])
+        assert {Verdict("repeated")} == set(told)
+    assert "edit" == entered(at, said(rev=rev + 100, text=texts[0]))[0].outcome, "who takes an edit back says it anew"
+
+
 def test_a_removal_takes_out_what_stands_in_the_log_and_nothing_else() -> None:
     """A post that was never sent needs no removal; one that was gets exactly one."""
     at = door()
