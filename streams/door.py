@@ -136,12 +136,14 @@ class Door:
             post = msgspec.structs.replace(post, text=NO_WORDS, reach=None, url=None)
         if known is not None:
             if known.has(said.rev, number(post.text)):
+                if said.witnessed_ms is not None:
+                    self._kept.saw(name, said.witnessed_ms)
                 return Verdict("repeated")
             # Edits in one second, of a source that tells edits apart by the second.
             post = msgspec.structs.replace(post, rev=max(post.rev, known.rev + 1))
         value = _encoded(post)
         decode(post.key, value, self._sources)  # what a worker would refuse does not set out
-        self._kept.add(post, now_ms)
+        self._kept.add(post, now_ms, said.witnessed_ms)
         return Verdict("edit" if post.rev else "post", (Record(now_ms, post.key, value),))
 
     def _refused(self, native: str, rev: int, reason: str, now_ms: int) -> Verdict:

@@ -22,7 +22,7 @@ VERSIONS = 8  # of one post that are told apart by their words; of older ones, b
 _VERSION = struct.Struct("<IQ")
 _TABLES = """
 CREATE TABLE post (number INTEGER PRIMARY KEY, id BLOB, rev INT, created INT, words INT, before BLOB, author INT,
-                   alias INT, at INT);
+                   alias INT, at INT, seen INT);
 CREATE INDEX by_author ON post (author) WHERE author IS NOT NULL;
 CREATE INDEX by_alias ON post (alias) WHERE alias IS NOT NULL;
 CREATE TABLE gone (number INTEGER PRIMARY KEY, until INT);
@@ -118,14 +118,20 @@ class Kept:
             known = Known(said.rev, epoch_ms(said.created_at), number(said.text))
             self._add(name, known, said.author, said.alias, arrival_ms)
 
-    def add(self, post: Post, now_ms: int) -> None:
-        """This version is about to be sent."""
+    def add(self, post: Post, now_ms: int, witnessed_ms: int | None = None) -> None:
+        """This version is about to be sent. `witnessed_ms`: when its source's server saw it, which may be long ago."""
         self._add(post.id, Known(post.rev, post.event_ms, number(post.text)), post.author, post.alias, now_ms)
+        if witnessed_ms is not None:
+            self.saw(post.id, witnessed_ms)
+
+    def saw(self, name: str, witnessed_ms: int) -> None:
+        """A post was there at this time, at its source: what we have of it is a replay, perhaps."""
+        self._db.execute("UPDATE post SET seen = MIN(seen, ?2) WHERE number = ?1", (number(name), witnessed_ms))
 
     def _add(self, name: str, known: Known, author: str | None, alias: str | None, at_ms: int) -> None:
         whose = author and number(author), alias and number(alias), at_ms
         added = self._db.execute(
-            "INSERT INTO post VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
+            "INSERT INTO post VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6, ?7, ?8, ?8) ON CONFLICT (number) DO NOTHING",
             (number(name), self._packed(name), known.rev, known.created_ms, known.words, *whose))
         if not added.rowcount and (old := self.get(name)) is not None:
             versions = _joined(old, known)
@@ -171,9 +177,9 @@ class Kept:
         return self._db.execute("SELECT 1 FROM gone WHERE number = ?", (number(name),)).fetchone() is not None
 
     def by_author(self, author: str, before_ms: int | None = None) -> list[str]:
-        """The ids of a pseudonym's posts: of those that were written, or came, before a time, or of all."""
+        """The ids of a pseudonym's posts: of those that were written, or first seen, before a time, or of all."""
         found = self._db.execute(
-            "SELECT id FROM post WHERE author = ?1 AND (?2 IS NULL OR MIN(created, at) < ?2) ORDER BY id",
+            "SELECT id FROM post WHERE author = ?1 AND (?2 IS NULL OR MIN(created, seen) < ?2) ORDER BY id",
             (number(author), before_ms))
         return [self._unpacked(row[0]) for row in found]
 

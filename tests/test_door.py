@@ -218,6 +218,20 @@ def test_who_comes_back_keeps_what_was_written_since() -> None:
         record.key for record in gone.records}
 
 
+def test_who_left_before_we_caught_up_takes_a_post_that_is_dated_ahead_along() -> None:
+    """What a replay tells came when its server saw it, not when it reached us; also what another process had sent."""
+    ahead = said(created_ms=NOW + 86_400_000, witnessed_ms=NOW - 600_000)
+    left = AuthorGone("did:plc:ana", before_ms=NOW - 300_000)
+    whole = door()
+    sent, gone = entered(whole, ahead, left)
+    kept = Kept("bluesky")
+    kept.take(sent.records[0].key, sent.records[0].value, NOW)
+    again = entered(Door("bluesky", SECRET, kept), ahead, left)
+    assert [("author", 1), ("author", 1)] == [(one.outcome, len(one.records)) for one in (gone, again[1])]
+    after = said(created_ms=NOW + 86_400_000, witnessed_ms=NOW - 200_000)
+    assert () == entered(door(), after, left)[1].records, "what was seen after it stays"
+
+
 def test_who_comes_back_may_speak() -> None:
     """Only who is gone for good is not listened to."""
     assert "post" == entered(door(), AuthorGone("did:plc:ana", before_ms=NOW - 1), said())[1].outcome

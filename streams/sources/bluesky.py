@@ -254,8 +254,8 @@ def _missing(field: str) -> Refused:
 def _account(did: str, account: _Account | None, witness_us: int) -> Happening | None:
     if account is None or not did:
         return _missing("account" if did else "did")
-    if account.active or account.status not in GONE:
-        return None
+    if account.active or (account.status is not None and account.status not in GONE):
+        return None  # without a reason it is gone all the same
     # All but the deleted may come back, and their posts of then are no business of this event's replay.
     return AuthorGone(did, None if account.status == "deleted" else witness_us // 1000)
 

@@ -144,7 +144,7 @@ def test_a_removal(wire: Wire) -> None:
 @each_wire
 @pytest.mark.parametrize(("active", "status", "is_gone"), [
     (False, "deleted", True), (False, "takendown", True), (False, "suspended", True), (False, "deactivated", True),
-    (False, "desynchronized", False), (False, "throttled", False), (False, None, False), (True, None, False),
+    (False, "desynchronized", False), (False, "throttled", False), (False, None, True), (True, None, False),
     (True, "deleted", False)])
 def test_an_account(wire: Wire, active: bool, status: str | None, is_gone: bool) -> None:
     """Who left, was removed or hides is gone; what concerns servers among themselves is not our affair.
