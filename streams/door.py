@@ -80,7 +80,7 @@ class Door:
     def __init__(self, source: str, secret: bytes, kept: Kept, *, everything: bool = False,
                  is_pushed: bool = False) -> None:
         """`everything`: also posts that name no brand are sent. `is_pushed`: whose links are whose is its sender's
-        affair."""
+        affair; and what is removed is told once, so all of it is written, or a restart would forget it."""
         self._source = source
         self._secret = secret
         self._kept = kept
@@ -101,9 +101,10 @@ class Door:
                 return self._gone(happening, now_ms)
             case AuthorGone(author, before_ms):
                 who = pseudonym(self._source, author, self._secret)
-                if before_ms is None:
-                    self._kept.drop(who, now_ms)  # a post of theirs may still come
                 names = self._kept.by_author(who, before_ms)
+                if before_ms is None:  # a post of theirs may still come
+                    self._kept.drop(who, now_ms)
+                    names += [self._left(who)] if self._is_pushed else []
                 return Verdict("author", tuple(self._removed(name, now_ms) for name in names))
             case BadEdit(reason, _, native, rev):
                 return self._refused(native, rev, str(reason), now_ms)
@@ -130,7 +131,8 @@ class Door:
         people = [person for person in (said.author, said.refers) if person]
         own = brands.owned(self._source, people, said.created_ms)
         post = self._post(name, said, tuple(brand for brand in own if brand in named)[:MAX_PROMPTED])
-        if any(self._kept.is_gone(one) for one in (post.id, post.alias, post.author) if one):
+        names = post.id, post.alias, post.author, post.author and self._left(post.author)
+        if any(self._kept.is_gone(one) for one in names if one):
             return Verdict("gone")
         if not is_wanted:
             post = msgspec.structs.replace(post, text=NO_WORDS, reach=None, url=None)
@@ -177,15 +179,22 @@ class Door:
             alias = alias_key(self._source, gone.alias, self._secret)
             name = self._kept.by_alias(alias)
             self._kept.drop(alias, now_ms)
-        if name is None or self._kept.get(name) is None:
-            if name is not None:
-                self._kept.drop(name, now_ms)  # its post may still come
+        if name is None:
             return Verdict("unknown")
-        return Verdict("removal", (self._removed(name, now_ms),))
+        if self._kept.get(name) is not None:
+            return Verdict("removal", (self._removed(name, now_ms),))
+        if self._is_pushed and not self._kept.is_gone(name):
+            return Verdict("unknown", (self._removed(name, now_ms),))
+        self._kept.drop(name, now_ms)  # its post may still come
+        return Verdict("unknown")
 
     def _removed(self, name: str, now_ms: int) -> Record:
-        self._kept.drop(name, now_ms)
+        self._kept.drop(name, now_ms, is_written=True)
         return Record(now_ms, name.encode(), None)
+
+    def _left(self, who: str) -> str:
+        """Under which key of the log it stands that an author has left: no post has it, and it is read back as any."""
+        return f"{self._source}:{who}"
 
 
 def _is_misdated(said: Said) -> bool:

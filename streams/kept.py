@@ -151,13 +151,14 @@ class Kept:
     def _unpacked(self, packed: bytes) -> str:
         return self._lead + (packed[1:].hex() if packed[0] == 0 else packed[1:].decode())
 
-    def drop(self, name: str, now_ms: int) -> None:
+    def drop(self, name: str, now_ms: int, *, is_written: bool = False) -> None:
         """A post, an alias or an author is gone; what comes of it after all is not welcome.
 
-        For as long as it could be told again; of what never stood here, which is most of what a network takes back,
-        for an hour: it may have come before its post.
+        For as long as it could be told again, if the log says so (`is_written`) or the post stood there; of what never
+        did, which is most of what a network takes back, for an hour: it may have come before its post.
         """
-        self._drop(name, now_ms + (EARLY_MS if self.get(name) is None else self._for_ms))
+        is_long = is_written or self.get(name) is not None
+        self._drop(name, now_ms + (self._for_ms if is_long else EARLY_MS))
 
     def _drop(self, name: str, until_ms: int) -> None:
         self._db.execute("DELETE FROM post WHERE number = ?", (number(name),))

@@ -192,6 +192,22 @@ def test_a_post_that_comes_after_its_removal_stays_outside() -> None:
     assert ["unknown", "gone"] == [v.outcome for v in entered(at, Gone(alias="host/7"), said("two", alias="host/7"))]
 
 
+def test_what_was_pushed_and_taken_back_stays_outside_over_a_restart() -> None:
+    """Its sender was told that it is removed, and will not say so again: also of a post that comes late, or an author's
+    who has left. A network's removals of what was never here are not written, for there are too many."""
+    taken = Gone("one"), Gone("one"), AuthorGone("did:plc:bayu"), AuthorGone("did:plc:bayu")
+    late = said(), said("two", author="did:plc:bayu"), said("three")
+    kept = Kept("bluesky")
+    for verdict in entered(door(is_pushed=True), *taken):
+        for record in verdict.records:
+            assert record.value is None
+            kept.take(record.key, record.value, NOW)
+    kept.forget(NOW + 6 * 86_400_000)
+    again = Door("bluesky", SECRET, kept, is_pushed=True)
+    assert ["gone", "gone", "post"] == [one.outcome for one in entered(again, *late)]
+    assert not any(one.records for one in entered(door(), *taken))
+
+
 def test_a_removal_by_alias_finds_its_post() -> None:
     """Some sources call a removed post by another id than the post itself."""
     _, removal = entered(door(), said(alias="host/7"), Gone(alias="host/7"))

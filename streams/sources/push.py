@@ -16,6 +16,8 @@ An event is a CloudEvent in JSON, alone or in a batch. Its `data` is a post, by 
     post.deleted                  id
     author.deleted                author
 
+A removal holds for as long as texts are kept, a week, whether or not its post has come, and over restarts: a post that
+comes after it does not enter. So it is with an author: who is deleted is not heard for a week under that name.
 What else stands in an event is ignored. An update without `rev` has the seconds of the event's `time` as its `rev`. Ids
 are the sender's own; before them goes the name of the sender that the key belongs to (`shop/7`), always, so that
 senders never overwrite one another's posts, and a post keeps its id when a second sender comes.
