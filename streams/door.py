@@ -73,6 +73,11 @@ class Verdict(NamedTuple):
     reason: str = ""
     is_misdated: bool = False
 
+    @property
+    def stands(self) -> bool:
+        """Whether the post that it was about stands in the log."""
+        return self.outcome in ("post", "edit", "repeated") or any(one.value is not None for one in self.records)
+
 
 class Door:
     """The door of one source."""

@@ -273,22 +273,26 @@ class Session:
         async with aclosing(heard_all):  # type: ignore[type-var]  # a generator
             async for heard in heard_all:
                 if heard.happenings or heard.gap is not None:  # a gap: not while positions are being written
-                    await self._do(partial(self._take, feed, heard))
+                    stands = await self._do(partial(self._take, feed, heard))
+                    if heard.taken is not None:
+                        heard.taken(stands)
                 else:
                     self._progress.close(self._progress.open(heard.positions, heard.until_ms, heard.receipt))
 
-    def _take(self, feed: Feed, heard: Heard) -> None:
-        """Lets a `Heard` in, and hands its records to the feed."""
+    def _take(self, feed: Feed, heard: Heard) -> list[bool]:
+        """Lets a `Heard` in, and hands its records to the feed. Returns of each happening whether it stands there."""
         brands, now_ms, name = self._room.brands.now, self._room.clock.now_ms(), self._room.name
         observer: Observer = self._room.metrics
         if heard.gap is not None:
             self._ear.gap(heard.gap)
         lot = self._progress.open(heard.positions, heard.until_ms, heard.receipt)
         counts: dict[str, int] = {}
+        stands: list[bool] = []
         for happening in heard.happenings:
             verdict = self._door.let_in(happening, brands, now_ms)
             for record in verdict.records:
                 feed.send(record, self._progress.record(lot))
+            stands.append(verdict.stands)
             counts[verdict.outcome] = counts.get(verdict.outcome, 0) + 1
             if verdict.is_misdated:
                 counts["misdated"] = counts.get("misdated", 0) + 1
@@ -297,6 +301,7 @@ class Session:
         self._progress.close(lot)
         for outcome, count in counts.items():
             observer.observe(SourceHeard(name, outcome, count))
+        return stands
 
     async def _keep_writing(self) -> None:
         """Writes positions for ever, and sweeps out what the log no longer holds."""

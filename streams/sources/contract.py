@@ -19,7 +19,7 @@ the function it is given. A new source is a decoder, a reader, a policy entry, a
 (`tests/sources`).
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -125,6 +125,8 @@ class Heard(NamedTuple):
     sources have one part, called "". No id or name of a person stands in them, other than as a hash.
     `until_ms`: nothing that was said before this time is missing once this is delivered; None: nothing is claimed.
     `receipt` is called, once and from any thread, when all of it is delivered (True) or never will be (False).
+    `taken` is called, once and before the next `Heard` is asked for, with whether what each happening tells of stands
+    in the log: most of what a network says does not.
     """
 
     happenings: tuple[Happening, ...] = ()
@@ -132,6 +134,7 @@ class Heard(NamedTuple):
     until_ms: int | None = None
     gap: Gap | None = None
     receipt: Callable[[bool], None] | None = None
+    taken: Callable[[Sequence[bool]], None] | None = None
 
 
 class Source(Protocol):
