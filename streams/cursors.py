@@ -3,7 +3,8 @@
     key    source, or source/part          value  {"schema": 1, "position": "…"}
 
 A position is written only when everything before it is delivered. What it means is the source's affair; no id or name
-of a person stands in it. The topic is compacted: of each key the last record stands.
+of a person stands in it. The topic is compacted: of each key the last record stands. What is known to stand there is
+not written again.
 Blocking. Knows nothing of sources or posts.
 """
 
@@ -18,7 +19,7 @@ from streams.settings import Settings
 from streams.wire import Wire
 
 SCHEMA = 1
-PATIENCE_S = 20.0
+PATIENCE_S = 20.0  # without a single record, or an answer; how long all of it takes is a question of how much there is
 _QUICK: dict[str, Any] = {"allow_auto_create_topics": False, "bootstrap_timeout_ms": 10_000,
                           "reconnect_backoff_max_ms": 1000, "request_timeout_ms": 10_000}
 
@@ -41,6 +42,7 @@ class Cursors:
         self._topic = settings.topic("cursors")
         self._source = source
         self._producer: Any = None
+        self._there: dict[str, str] = {}  # as we wrote it last
 
     def read(self) -> dict[str, str]:
         """Part -> position; what cannot be read is passed by. Raises `LostBroker`; `BadSetting` when we may not."""
@@ -58,9 +60,12 @@ class Cursors:
             end = consumer.end_offsets([at])[at]
             consumer.seek_to_beginning(at)
             while consumer.position(at) < end:
-                for record in consumer.poll(timeout_ms=500).get(at, ()):
+                records = consumer.poll(timeout_ms=500).get(at, ())
+                for record in records:
                     self._take(found, record.key, record.value)
-                if time.monotonic() > until_s:
+                if records:
+                    until_s = time.monotonic() + PATIENCE_S
+                elif time.monotonic() > until_s:
                     raise LostBroker(f"{self._topic} cannot be read: no answer")
         except AuthorizationError as error:
             raise self._wire.denied("read", self._topic, error) from error
@@ -84,6 +89,9 @@ class Cursors:
         """Writes positions, and waits until they are there. Raises `LostBroker`; `BadSetting` when we may not."""
         from kafka.errors import AuthorizationError, KafkaError
 
+        positions = {part: position for part, position in positions.items() if self._there.get(part) != position}
+        if not positions:
+            return
         try:
             if self._producer is None:
                 self._producer = self._connected()
@@ -91,6 +99,7 @@ class Cursors:
                     for part, position in positions.items()]
             for one in sent:
                 one.get(timeout=PATIENCE_S)
+            self._there.update(positions)
         except AuthorizationError as error:
             raise self._wire.denied("write", self._topic, error) from error
         except (KafkaError, OSError, TimeoutError) as error:

@@ -73,6 +73,7 @@ class Room:
 
     settings: Settings
     name: str
+    is_pushed: bool  # as its source says
     make: Callable[[], Source]  # a new one for each session: what the one before knew was perhaps not delivered
     brands: BrandFile
     secret: bytes
@@ -84,7 +85,8 @@ class Room:
 
 def run(settings: Settings, make: Callable[[], Source], wish: Wish) -> Tally:
     """Listens until it is told to stop. Raises `BadSetting` for what only the user can put right."""
-    name = make().name
+    source = make()
+    name = source.name
     if name not in settings.sources:
         raise BadSetting(f"DENYUT_SOURCES={','.join(settings.sources)}: expected {name} among them; "
                          "the posts of any other are rejects")
@@ -98,7 +100,7 @@ def run(settings: Settings, make: Callable[[], Source], wish: Wish) -> Tally:
     metrics.build(release(), "", "feed")
     metrics.feeds()
     metrics.listens(name)
-    room = Room(settings, name, make, brands, secret, wish, metrics, health, clock)
+    room = Room(settings, name, source.is_pushed, make, brands, secret, wish, metrics, health, clock)
     with Pages(settings.http, metrics.registry, health) as pages:
         log.info("pages at %s", pages.url)
         return asyncio.run(_until_told(room, policy))
@@ -209,7 +211,8 @@ class Session:
         self._progress = Progress()
         self._ear = Ear(name, settings.delay_ms, room.metrics, room.health)
         self._kept = Kept(name, kept_ms)
-        self._door = Door(name, room.secret, self._kept, everything=room.wish.everything)
+        self._door = Door(name, room.secret, self._kept, everything=room.wish.everything,
+                          is_pushed=room.is_pushed)
         self._cursors = Cursors(settings, name)
         self._hands = ThreadPoolExecutor(1, "door")  # the door, its memory and the feed wait here, not on the loop
         self.tally = Tally({}, {}, 0)
@@ -270,22 +273,26 @@ class Session:
         async with aclosing(heard_all):  # type: ignore[type-var]  # a generator
             async for heard in heard_all:
                 if heard.happenings or heard.gap is not None:  # a gap: not while positions are being written
-                    await self._do(partial(self._take, feed, heard))
+                    stands = await self._do(partial(self._take, feed, heard))
+                    if heard.taken is not None:
+                        heard.taken(stands)
                 else:
                     self._progress.close(self._progress.open(heard.positions, heard.until_ms, heard.receipt))
 
-    def _take(self, feed: Feed, heard: Heard) -> None:
-        """Lets a `Heard` in, and hands its records to the feed."""
+    def _take(self, feed: Feed, heard: Heard) -> list[bool]:
+        """Lets a `Heard` in, and hands its records to the feed. Returns of each happening whether it stands there."""
         brands, now_ms, name = self._room.brands.now, self._room.clock.now_ms(), self._room.name
         observer: Observer = self._room.metrics
         if heard.gap is not None:
             self._ear.gap(heard.gap)
         lot = self._progress.open(heard.positions, heard.until_ms, heard.receipt)
         counts: dict[str, int] = {}
+        stands: list[bool] = []
         for happening in heard.happenings:
             verdict = self._door.let_in(happening, brands, now_ms)
             for record in verdict.records:
                 feed.send(record, self._progress.record(lot))
+            stands.append(verdict.stands)
             counts[verdict.outcome] = counts.get(verdict.outcome, 0) + 1
             if verdict.is_misdated:
                 counts["misdated"] = counts.get("misdated", 0) + 1
@@ -294,6 +301,7 @@ class Session:
         self._progress.close(lot)
         for outcome, count in counts.items():
             observer.observe(SourceHeard(name, outcome, count))
+        return stands
 
     async def _keep_writing(self) -> None:
         """Writes positions for ever, and sweeps out what the log no longer holds."""

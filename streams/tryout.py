@@ -148,7 +148,7 @@ def try_file(brands: Brands, wish: Wish, judge: Judge | None = None) -> Outcome:
     preview = Preview(brands, judge or languages(), wish.source)
     outcome = Outcome(Summary(wish.posts))
     # Rows are read as they would be sent; the ids that this makes are seen by nobody, so any secret will do.
-    maker = Maker(options, secrets.token_bytes(32), lambda: 0)
+    maker = Maker(options, secrets.token_bytes(32), lambda: 0, brands)
     with closing(open_rows(wish.posts, options.columns)) as rows:
         for one in records(undamaged(wish.posts, rows), maker):
             _take(one, outcome.rows, preview)

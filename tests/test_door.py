@@ -1,8 +1,10 @@
 """The door: what enters, what stays outside, and that no one who spoke can be told by what entered."""
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 from streams.door import NO_WORDS, Door, Record, Verdict, masked
 from streams.heart.brands import Brands
 from streams.heart.errors import Reason
-from streams.heart.post import MAX_PROMPTED, MAX_REV, Kind, alias_key, decode, post_key, pseudonym
+from streams.heart.post import MAX_CHARS, MAX_PROMPTED, MAX_REV, Kind, alias_key, decode, post_key, pseudonym
 from streams.kept import Kept
-from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
+from streams.sources.contract import AuthorGone, BadEdit, Gone, Happening, Refused, Said
 
 SECRET = b"a key that only this test has"
 NOW = 1_795_586_400_000
@@ -30,8 +32,8 @@ BRANDS = Brands.parse("""
 NAMED = "Kopi Senja enak"
 
 
-def door(*, everything: bool = False) -> Door:
-    return Door("bluesky", SECRET, Kept("bluesky"), everything=everything)
+def door(*, everything: bool = False, is_pushed: bool = False) -> Door:
+    return Door("bluesky", SECRET, Kept("bluesky"), everything=everything, is_pushed=is_pushed)
 
 
 def said(native: str = "one", text: str = NAMED, **more: Any) -> Said:
@@ -73,6 +75,14 @@ def test_an_edit_that_names_no_brand_any_more_loses_its_words() -> None:
     """The version before it must not count, and what it says now is none of our business."""
     _, edit = entered(door(), said(), said(text="tutup akun", rev=5))
     assert ("edit", NO_WORDS, 5) == (edit.outcome, post_of(edit.records[0]).text, post_of(edit.records[0]).rev)
+
+
+def test_a_post_that_is_told_anew_without_the_brand_loses_its_words_too() -> None:
+    """Not every source numbers its versions: other words of a post that stands in the log are an edit of it."""
+    at = door()
+    _, edit, again = entered(at, said(), said(text="tutup akun"), said(text="tutup akun"))
+    assert ("edit", NO_WORDS, 1) == (edit.outcome, post_of(edit.records[0]).text, post_of(edit.records[0]).rev)
+    assert (Verdict("repeated"), Verdict("repeated")) == (again, entered(at, said())[0])
 
 
 def test_an_edit_of_what_was_never_sent_stays_outside_or_enters_by_its_own_words() -> None:
@@ -148,6 +158,25 @@ def test_two_edits_in_one_second_are_two() -> None:
         (post_of(one.records[0]).rev, post_of(one.records[0]).text) for one in verdicts[1:3]]
 
 
+@pytest.mark.parametrize("rev", [0, 5])
+def test_many_edits_in_one_second_are_as_many(rev: int) -> None:
+    """Whoever corrects a slip twice within a second is heard; told again, also to a feed that was killed meanwhile, and
+    in another order, each of them is the one that it was."""
+    texts = ["Kopi Senja, satu", "tutup akun", "Kopi Senja, tiga", "Kopi Senja, empat"]
+    at, kept = door(), Kept("bluesky")
+    verdicts = entered(at, said(), *[said(rev=rev, text=text) for text in texts])
+    records = [record for one in verdicts for record in one.records]
+    posts = [post_of(record) for record in records]
+    assert [NAMED, texts[0], NO_WORDS, *texts[2:]] == [post.text for post in posts]
+    assert sorted({post.rev for post in posts}) == [post.rev for post in posts]
+    for record in records:
+        kept.take(record.key, record.value, NOW)
+    for again in (at, Door("bluesky", SECRET, kept)):
+        told = entered(again, said(), *[said(rev=rev, text=text) for text in [*texts, *texts[::-1]]])
+        assert {Verdict("repeated")} == set(told)
+    assert "edit" == entered(at, said(rev=rev + 100, text=texts[0]))[0].outcome, "who takes an edit back says it anew"
+
+
 def test_a_removal_takes_out_what_stands_in_the_log_and_nothing_else() -> None:
     """A post that was never sent needs no removal; one that was gets exactly one."""
     at = door()
@@ -161,6 +190,22 @@ def test_a_post_that_comes_after_its_removal_stays_outside() -> None:
     at = door()
     assert ["unknown", "gone", "gone"] == [v.outcome for v in entered(at, Gone("one"), said(), said(rev=7))]
     assert ["unknown", "gone"] == [v.outcome for v in entered(at, Gone(alias="host/7"), said("two", alias="host/7"))]
+
+
+def test_what_was_pushed_and_taken_back_stays_outside_over_a_restart() -> None:
+    """Its sender was told that it is removed, and will not say so again: also of a post that comes late, or an author's
+    who has left. A network's removals of what was never here are not written, for there are too many."""
+    taken = Gone("one"), Gone("one"), AuthorGone("did:plc:bayu"), AuthorGone("did:plc:bayu")
+    late = said(), said("two", author="did:plc:bayu"), said("three")
+    kept = Kept("bluesky")
+    for verdict in entered(door(is_pushed=True), *taken):
+        for record in verdict.records:
+            assert record.value is None
+            kept.take(record.key, record.value, NOW)
+    kept.forget(NOW + 6 * 86_400_000)
+    again = Door("bluesky", SECRET, kept, is_pushed=True)
+    assert ["gone", "gone", "post"] == [one.outcome for one in entered(again, *late)]
+    assert not any(one.records for one in entered(door(), *taken))
 
 
 def test_a_removal_by_alias_finds_its_post() -> None:
@@ -187,6 +232,20 @@ def test_who_comes_back_keeps_what_was_written_since() -> None:
     gone, = entered(at, AuthorGone("did:plc:ana", before_ms=NOW + 30_000))
     assert {post_key("bluesky", one, SECRET).encode() for one in ("old", "dated ahead")} == {
         record.key for record in gone.records}
+
+
+def test_who_left_before_we_caught_up_takes_a_post_that_is_dated_ahead_along() -> None:
+    """What a replay tells came when its server saw it, not when it reached us; also what another process had sent."""
+    ahead = said(created_ms=NOW + 86_400_000, witnessed_ms=NOW - 600_000)
+    left = AuthorGone("did:plc:ana", before_ms=NOW - 300_000)
+    whole = door()
+    sent, gone = entered(whole, ahead, left)
+    kept = Kept("bluesky")
+    kept.take(sent.records[0].key, sent.records[0].value, NOW)
+    again = entered(Door("bluesky", SECRET, kept), ahead, left)
+    assert [("author", 1), ("author", 1)] == [(one.outcome, len(one.records)) for one in (gone, again[1])]
+    after = said(created_ms=NOW + 86_400_000, witnessed_ms=NOW - 200_000)
+    assert () == entered(door(), after, left)[1].records, "what was seen after it stays"
 
 
 def test_who_comes_back_may_speak() -> None:
@@ -234,12 +293,14 @@ def test_handles_are_masked_but_those_of_brands() -> None:
     text = "@ana.bsky.social bilang @KopiSenja.id dan @senja_jkt ramah, @bayu@warung.example! 2@10rb"
     assert "@user bilang @KopiSenja.id dan @senja_jkt ramah, @user! 2@10rb" == masked(text, BRANDS)
     assert "@user @user @user 好@user _@user" == masked("@xn--80ak6aa92e.com @@ana ＠ana 好@ana _@ana", BRANDS)
+    assert "2@user@user 2@10rb" == masked("2@@ana@@ana 2@10rb", BRANDS)
     assert "user kata" == masked("did:plc:ana kata", BRANDS)
     verdict, = entered(door(), said(text=f"@ana.bsky.social: {NAMED}"))
     assert f"@user: {NAMED}" == post_of(verdict.records[0]).text
     assert "tulis ke @user" == masked("tulis ke ana.b@warung.example", BRANDS), "handles may be spelt like mail"
     links = ("https://bsky.app/profile/{0}/post/3k, https://k.example/@{0} https://k.example/users/{0} at://{0}/x "
-             "BSKY.app/profile/{0} https://news.ycombinator.com/user?id={0} dari ")
+             "BSKY.app/profile/{0} https://news.ycombinator.com/user?id={0} https://k.example/ap/users/{0}/statuses/1 "
+             "deck.blue/profile/{0} http://localhost:3000/profile/{0}#a dari ")
     assert links.format("user") + "user" == masked(links.format("ana") + "did:plc:ana", BRANDS)
 
 
@@ -249,6 +310,29 @@ def test_no_handle_passes_whatever_stands_around_it(parts: list[str], times: int
     assert not re.search("(?<![0-9A-Za-z])@ana", masked(times * "".join(parts), BRANDS))
 
 
+@pytest.mark.parametrize("unit", ["@", "＠", "@a", "a@", "a@b.", "@a--", "@a@", "http://", "https://a/users/", "at://",
+                                  "did:plc:", "bsky.app/profile/", "a.", "a-", "a.b/profile/", ".", "-", "_", " ", "ﷺ"])
+def test_twice_the_text_takes_twice_the_time(unit: str) -> None:
+    """Whatever repeats: a text of "@" alone once held a feed up for half a minute, again after every restart."""
+    def seconds(length: int) -> float:
+        text, best = (length * unit)[:length], float("inf")
+        for _ in range(5):
+            began_s = time.process_time()
+            masked(text, BRANDS)
+            best = min(best, time.process_time() - began_s)
+        return best
+
+    assert seconds(8 * 2000) < 20 * seconds(2000)  # the square would be 64
+
+
+def test_a_text_that_is_too_long_is_not_looked_at() -> None:
+    """Nor one of signs piled up without end, which take a square of their number to sort; known or not, edit or not."""
+    for text, reason in (("x" * (MAX_CHARS + 1), "too_long"), ("\u0f73" * MAX_CHARS, "bad_text")):
+        at = door()
+        with mock.patch.object(Brands, "match", side_effect=AssertionError), mock.patch("streams.door.masked"):
+            assert [Verdict("refused", reason=reason)] * 2 == entered(at, said(text=text), said(text=text, rev=5))
+
+
 @pytest.mark.parametrize(("url", "kept"), [
     ("https://warung.example/1", True), ("https://ana:hush@warung.example/", False), ("ftp://warung.example", False),
     ("javascript:alert(1)", False), ("https://[bad", False)])
@@ -256,6 +340,21 @@ def test_a_link_is_a_page_and_holds_no_login(url: str, kept: bool) -> None:
     """It stands beside the text, and somebody may follow it."""
     verdict, = entered(door(), said(url=url))
     assert (url if kept else None) == post_of(verdict.records[0]).url
+
+
+@pytest.mark.parametrize(("url", "names"), [
+    ("https://k.example/@{0}/115", True), ("https://k.example/users/{0}/statuses/115", True),
+    ("https://k.example/ap/users/{0}/statuses/115", True), ("https://bsky.app/profile/{0}.bsky.social/post/3k", True),
+    ("https://deck.example/profile/did%3Aplc%3A{0}/post/3k", True), ("https://k.example/x?repo=did:plc:{0}", True),
+    ("https://K.example/Users/{0}", True), ("https://k.example/%40{0}", True),
+    ("https://k.example/?to={0}@b.example", True), ("https://k.example/users", False),
+    ("https://news.example/users/", False), ("https://k.example/a/profile.html", False)])
+def test_a_link_that_names_a_person_does_not_enter(url: str, names: bool) -> None:
+    """A pseudonym beside an account's own address would be none. What is pushed is its sender's affair."""
+    url = url.format("ana")
+    for at, expected in ((door(), None if names else url), (door(is_pushed=True), url)):
+        assert expected == post_of(entered(at, said(url=url))[0].records[0]).url
+
 
 @pytest.mark.parametrize("text", ["lihat https://bsky.app/profile/kopi.senja/post/3", "@ana@kopi.senja hai"])
 def test_a_brand_that_only_a_handle_names_is_not_named(text: str) -> None:
@@ -276,6 +375,22 @@ def test_a_brand_that_only_a_handle_names_is_not_named(text: str) -> None:
 ], ids=["before time", "after time", "before all time", "NUL", "lone surrogate", "a document", "refused before"])
 def test_what_a_worker_would_refuse_does_not_set_out(wrong: Happening, reason: str) -> None:
     """It is counted here, with the reason that it would have got there."""
+    assert Verdict("refused", reason=reason) == entered(door(), wrong)[0]
+
+
+@pytest.mark.parametrize(("wrong", "reason"), [
+    (said(rev=5, text=f"{NAMED} \x00"), "bad_text"), (said(rev=5, text=NAMED * 1000), "too_long"),
+    (said(rev=5, created_ms=-1), "bad_time"), (BadEdit(Reason.WRONG_TYPE, "text", "one", 5), "wrong_type")])
+def test_an_edit_that_is_refused_takes_the_words_before_it_away(wrong: Happening, reason: str) -> None:
+    """It is counted as refused, and what was said before is not said any more; told again, or of a post that nobody
+    knows, nothing is written for it."""
+    at = door()
+    _, refused, again, *late = entered(at, said(), wrong, wrong, said(), said(rev=4, text="Kopi Senja, lagi"))
+    post = post_of(refused.records[0])
+    assert ("refused", reason, NO_WORDS, 5) == (refused.outcome, refused.reason, post.text, post.rev)
+    assert NOW == post.event_ms
+    assert [Verdict("refused", reason=reason), Verdict("repeated"), Verdict("repeated")] == [again, *late]
+    assert "edit" == entered(at, said(rev=6, text="Kopi Senja, lagi"))[0].outcome
     assert Verdict("refused", reason=reason) == entered(door(), wrong)[0]
 
 

@@ -35,6 +35,15 @@ def test_what_is_more_careful_passes() -> None:
     assert [] == found("posts", cleanup_policy="delete, compact")
 
 
+def test_where_sources_go_on_is_soon_cleaned_and_an_older_topic_stops_nobody() -> None:
+    """A feed reads all of it when it starts. One made without these keys is slower to read, and loses nothing."""
+    ours = policy_of(named("cursors"))
+    assert HOUR == int(ours["segment.ms"])
+    assert 2 * HOUR >= int(ours["max.compaction.lag.ms"])
+    assert 0.1 >= float(ours["min.cleanable.dirty.ratio"])
+    assert [] == found("cursors", segment_ms=str(7 * DAY), min_cleanable_dirty_ratio="0.5", max_compaction_lag_ms=LIMIT)
+
+
 @pytest.mark.parametrize(("name", "key", "theirs"), [
     ("posts", "cleanup.policy", "delete"), ("posts", "cleanup.policy", "compact"),
     ("posts", "message.timestamp.type", "CreateTime"), ("posts", "retention.ms", "-1"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streams.heart.post import Post, encode, from_ms
-from streams.kept import EARLY_MS, WEEK_MS, Kept
+from streams.kept import EARLY_MS, VERSIONS, WEEK_MS, Kept, number
 
 NOW = 1_795_586_400_000
 ID = "bluesky:" + "0a" * 16
@@ -39,6 +39,17 @@ def test_an_edit_that_says_less_takes_nothing_back() -> None:
     known = one.get(ID)
     assert known is not None
     assert (4, kept(post(text="teh")).get(ID).words) == (known.rev, known.words)  # type: ignore[union-attr]
+
+
+def test_the_last_versions_are_known_in_whatever_order_they_stand() -> None:
+    """By number and words; of those that came before them, nothing but that they did."""
+    said = [post(rev=rev, text=f"kopi {rev}") for rev in range(3, VERSIONS + 6)]
+    for order in (said, [*said, *said], [*said[:-3], *said[-2:], said[-3]]):
+        known = kept(*order).get(ID)
+        assert known is not None
+        assert [(one.rev, number(one.text)) for one in said[-VERSIONS:]] == [*known.before, (known.rev, known.words)]
+        assert all(known.has(one.rev, number(one.text)) for one in said)
+        assert not known.has(VERSIONS + 5, number("teh"))
 
 
 def test_the_log_is_read_back_whatever_stands_in_it() -> None:
@@ -93,7 +104,7 @@ def test_what_an_author_wrote_before_a_time_is_found_by_either_time() -> None:
     """Written before it, or come before it: a date may be wrong, and a post may come late."""
     one = Kept("bluesky")
     times = [(NOW - 1, NOW + 9), (NOW + 9, NOW - 1), (NOW, NOW), (NOW - 1, NOW - 1)]
-    for number, (created_ms, at_ms) in enumerate(times):
-        one.add(post(f"bluesky:p{number}", created_ms=created_ms, alias=None), at_ms)
+    for place, (created_ms, at_ms) in enumerate(times):
+        one.add(post(f"bluesky:p{place}", created_ms=created_ms, alias=None), at_ms)
     assert ["bluesky:p0", "bluesky:p1", "bluesky:p3"] == one.by_author("ana", NOW)
     assert 4 == len(one.by_author("ana"))

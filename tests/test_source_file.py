@@ -34,6 +34,7 @@ from streams.sources.file import (
 from streams.topics import EMBEDDED
 
 SECRET = b"0123456789abcdef"
+BRANDS = Settings().read_brands()
 NOON = "2026-11-25T12:00:00Z"
 NOON_MS = 1_795_608_000_000
 SECRET = b"a key that only this test has"
@@ -44,7 +45,7 @@ def _made(path: Path, options: Options | None = None, now_ms: int = 0) -> list[R
     options = options or Options()
     rows = open_rows(path, options.columns)
     try:
-        return list(records(rows, Maker(options, SECRET, lambda: now_ms)))
+        return list(records(rows, Maker(options, SECRET, lambda: now_ms, BRANDS)))
     finally:
         rows.close()
 
@@ -54,6 +55,18 @@ def _post(one: Record | BadRow) -> Post:
     post = decode(one.key, one.value, frozenset({"file"}))
     assert isinstance(post, Post)
     return post
+
+
+def test_no_row_brings_a_person_into_the_log(tmp_path: Path) -> None:
+    """As at the door of a live source: no handle in the text, no account in the link; the post is the same post."""
+    told = ("@ana.bsky.social dan ana@warung.example: Kopi Senja enak, kata https://bsky.app/profile/ana", NOON)
+    path = tmp_path / "posts.jsonl"
+    rows = [ROW | {"text": told[0], "url": url} for url in ("https://k.example/@ana/1", "https://k.example/1")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, ROW | {"text": told[0], "id": None}]))
+    posts = [_post(one) for one in _made(path)]
+    assert {"@user dan @user: Kopi Senja enak, kata https://bsky.app/profile/user"} == {one.text for one in posts}
+    assert [None, "https://k.example/1", None] == [one.url for one in posts]
+    assert post_key("file", f"@budi\n{NOON_MS}\n{told[0]}", SECRET) == posts[2].id
 
 
 def _why(made: list[Record | BadRow]) -> list[tuple[int, str]]:
@@ -208,7 +221,7 @@ _values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 @given(st.dictionaries(st.sampled_from(FIELDS), _values))
 def test_no_row_stops_the_reading(row: dict[str, Any]) -> None:
     """Any types in any column: a record that decodes, or a reason."""
-    for one in records([(1, row)], Maker(Options(), SECRET, lambda: 0)):
+    for one in records([(1, row)], Maker(Options(), SECRET, lambda: 0, BRANDS)):
         assert isinstance(one, BadRow) or decode(one.key, one.value, frozenset({"file"}))
 
 
@@ -366,4 +379,4 @@ def test_a_file_needs_a_key_and_a_policy_as_any_source_does(tmp_path: Path) -> N
 def test_a_bad_row_is_told_as_the_worker_would() -> None:
     """The reasons are the heart's own."""
     with pytest.raises(BadPost, match="wrong_type: author"):
-        Maker(Options(), SECRET, lambda: 0).make(1, ROW | {"author": ["budi"]})
+        Maker(Options(), SECRET, lambda: 0, BRANDS).make(1, ROW | {"author": ["budi"]})

@@ -25,7 +25,7 @@ import msgspec
 
 from streams.heart.errors import BadSetting, Reason
 from streams.heart.post import EARLIEST_MS, LATEST_MS, Kind, epoch_ms
-from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
+from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said, unfit
 
 SOURCE = "bluesky"
 URL = "wss://jetstream2.us-east.bsky.network/subscribe"
@@ -254,8 +254,8 @@ def _missing(field: str) -> Refused:
 def _account(did: str, account: _Account | None, witness_us: int) -> Happening | None:
     if account is None or not did:
         return _missing("account" if did else "did")
-    if account.active or account.status not in GONE:
-        return None
+    if account.active or (account.status is not None and account.status not in GONE):
+        return None  # without a reason it is gone all the same
     # All but the deleted may come back, and their posts of then are no business of this event's replay.
     return AuthorGone(did, None if account.status == "deleted" else witness_us // 1000)
 
@@ -278,10 +278,11 @@ def _commit(did: str, commit: _Commit | _Payload, witness_us: int) -> Happening 
 
 def _post(native: str, did: str, record: _Record | None, witness_us: int, rev: int) -> Happening | None:
     if record is None or record.text is None or record.created is None:
-        return _missing("record" if record is None else "text" if record.text is None else "createdAt")
+        field = "record" if record is None else "text" if record.text is None else "createdAt"
+        return unfit(Reason.MISSING_FIELD, field, native, rev)
     created_ms = epoch_ms(record.created)
     if not EARLIEST_MS <= created_ms <= LATEST_MS:
-        return Refused(Reason.BAD_TIME, "createdAt")
+        return unfit(Reason.BAD_TIME, "createdAt", native, rev)
     if not record.text or record.text.isspace():
         return Gone(native) if rev else None  # what was edited away is not kept
     parent = record.reply.parent.uri if record.reply is not None else None
@@ -325,10 +326,24 @@ def _refused(data: bytes, said: str) -> Refused | None:
         return None
     match = _AT.search(said)
     field = match[1] if match and match[1] in _FIELDS else ""
-    if "missing required" in said:
-        return Refused(Reason.MISSING_FIELD, field)
     is_time = field in _TIMES and "got `" not in said
-    return Refused(Reason.BAD_TIME if is_time else Reason.WRONG_TYPE, field)
+    reason = (Reason.MISSING_FIELD if "missing required" in said
+              else Reason.BAD_TIME if is_time else Reason.WRONG_TYPE)
+    return unfit(reason, field, *_version(message))
+
+
+def _version(message: Any) -> tuple[str, int]:
+    """Of which post a message that cannot be read is a version, and which, on either wire; of none: "", 0."""
+    try:
+        event = message.get("payload") or message
+        commit = message.get("commit") or event
+        did, rkey = event["did"], commit["rkey"]
+        us = event.get("time_us") or _epoch_us(msgspec.convert(event.get("witnessedAt") or event["time"], _Time))
+        if not (did and rkey and isinstance(did, str) and isinstance(rkey, str)):
+            return "", 0
+        return f"at://{did}/{POSTS}/{rkey}", us // 1_000_000 if commit["operation"] == "update" else 0
+    except (AttributeError, KeyError, TypeError, msgspec.ValidationError):
+        return "", 0
 
 
 def _undecodable(data: bytes) -> Refused:

@@ -3,11 +3,12 @@
     Place ──cursor──▶ server ──messages──▶ Course ──▶ Heard
                                              └─ Joint: has the last event come again?
 
-A cursor is inclusive on both wires, so the last event that was heard must come again. It is the only proof that the
-server still has all that followed: v1 clamps a cursor that is too old without a word, and either wire starts at the
-present where looking back is switched off. Until the proof has come no position is given away; if it takes too long, a
-gap is told. v1 is asked for 5 s more, because its order is not kept where a replay ends (live
-events overtake the rest of it), and another server for a minute more, because each has its own clock.
+A cursor is inclusive on both wires, so the last event that was heard must come again; from another server or wire, by
+its clock, one that is no later. It is the only proof that the server still has all that followed: v1 clamps a cursor
+that is too old without a word, and either wire starts at the present where looking back is switched off. Until the
+proof has come no position is given away; if it takes too long, a gap is told. v1 is asked for 5 s more, because its
+order is not kept where a replay ends (live events overtake the rest of it), and another server for a minute more,
+because each has its own clock.
 Old servers of v1 may drop an event at that same place (jetstream-legacy#42); nothing on the wire tells.
 Knows nothing of what a message means.
 """
@@ -98,7 +99,8 @@ class Joint:
             return
         if self._first_us is None or told.witness_us < self._first_us:
             self._first_us = told.witness_us
-        is_proof = told.at <= since.at if self._is_here else told.witness_us <= since.us + ELSEWHERE_US
+        # Elsewhere numbers say nothing, so it was asked for more than followed: by its own clock, something before it.
+        is_proof = told.at <= since.at if self._is_here else told.witness_us <= since.us
         self.is_settled = is_proof and not self._is_lost
 
     def lose(self) -> None:
@@ -227,6 +229,8 @@ class Unpacker:
 
 class Bluesky:
     """The posts of the whole network, from a Jetstream server."""
+
+    is_pushed = False
 
     def __init__(self, name: str = SOURCE, options: Options | None = None, patience: Patience | None = None,
                  now_ms: Callable[[], int] = wall_ms) -> None:

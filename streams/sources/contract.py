@@ -3,7 +3,8 @@
     bytes ──decoder (pure)──▶ happenings ──reader (thin)──▶ Heard: happenings, and where to go on after them
 
 A happening is one of four: a post was said (or said anew: an edit has a higher `rev`), a post is gone, an author is
-gone with all that they said, or something came that is none of these and is refused with a reason. Ids and authors are
+gone with all that they said, or something came that is none of these and is refused with a reason (a `BadEdit` where
+it is known of which post it is a version). Ids and authors are
 the source's own here; they are hashed at the door (`streams.door`), and go no further than there.
 
 A source promises
@@ -18,7 +19,7 @@ the function it is given. A new source is a decoder, a reader, a policy entry, a
 (`tests/sources`).
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -32,7 +33,8 @@ class Said(msgspec.Struct, frozen=True, gc=False):
 
     `native` is unique within the source and the same for every version; so is `author` for a person. `created_ms` is
     when it was written; of an edit, when the first version was (where the source does not tell, the door knows it).
-    `alias`: another id, by which removals call it. `url` only where it names no author. `refers`: the author answered.
+    `alias`: another id, by which removals call it. `url`: its page; one that names a person goes no further than the
+    door. `refers`: the author answered.
     """
 
     native: str
@@ -74,7 +76,23 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+class BadEdit(Refused, frozen=True, gc=False):
+    """A later version of a post that is refused. What was said before it is not said any more."""
+
+    native: str = ""
+    rev: int = 0
+
+
 Happening = Said | Gone | AuthorGone | Refused
+
+
+def unfit(reason: Reason, detail: str, native: str, rev: int) -> Refused:
+    """A version of a post that is refused, the first or a later one.
+
+    >>> unfit(Reason.BAD_TIME, "", "7", 0), unfit(Reason.BAD_TIME, "", "7", 9).rev
+    (Refused(reason=<Reason.BAD_TIME: 'bad_time'>, detail=''), 9)
+    """
+    return BadEdit(reason, detail, native, rev) if native and rev else Refused(reason, detail)
 
 
 def unread(data: bytes, error: Exception) -> Refused:
@@ -107,6 +125,8 @@ class Heard(NamedTuple):
     sources have one part, called "". No id or name of a person stands in them, other than as a hash.
     `until_ms`: nothing that was said before this time is missing once this is delivered; None: nothing is claimed.
     `receipt` is called, once and from any thread, when all of it is delivered (True) or never will be (False).
+    `taken` is called, once and before the next `Heard` is asked for, with whether what each happening tells of stands
+    in the log: most of what a network says does not.
     """
 
     happenings: tuple[Happening, ...] = ()
@@ -114,6 +134,7 @@ class Heard(NamedTuple):
     until_ms: int | None = None
     gap: Gap | None = None
     receipt: Callable[[bool], None] | None = None
+    taken: Callable[[Sequence[bool]], None] | None = None
 
 
 class Source(Protocol):
@@ -122,6 +143,10 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """Under which its posts are counted: one of DENYUT_SOURCES."""
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether a sender hands it its posts, and answers for them: it is told once, and asks nobody."""
 
     def hear(self, positions: Mapping[str, str]) -> AsyncIterator[Heard]:
         """One connection, from these positions on (none: from now on), until it ends: then it raises `Trouble`."""

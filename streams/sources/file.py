@@ -4,7 +4,8 @@
 
 A row is a post: `id`, `text`, `created_at`, and if it has them `author`, `lang`, `kind`, `url`, `reply_to`, `reach`,
 `rev`; a row with `removed` true says that the post of its `id` is gone. Columns of other names are mapped. Native ids
-and handles end here: what goes on are keyed hashes. Without an `id` a post is told by its author, time and text, so
+and handles end here: what goes on are keyed hashes, texts without handles, and links that name nobody, as at the door
+of a live source. Without an `id` a post is told by its author, time and text, so
 that sending a file twice counts nothing twice.
 
 A time is RFC 3339 with its zone, or seconds or milliseconds since 1970. **Old times are late**: a live topic counts
@@ -12,7 +13,7 @@ what arrives within the grace (1 h) of its `created_at`, and of the rest only th
 counted, send it with `times="shift"` (the first row becomes now, gaps are kept) at the speed of its recording, or set a
 public clock that shows the time of the file.
 A row that is no post is counted with its number and a reason, never with what it says.
-Knows nothing of brands, scores or windows.
+Of brands it knows only which handles are theirs; nothing of scores or windows.
 """
 
 import csv
@@ -32,7 +33,9 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 import msgspec
 
 from streams.clock import Clock
+from streams.door import check_size, link, masked
 from streams.feed import Feed, Rules, Ticking
+from streams.heart.brands import Brands
 from streams.heart.errors import BadPost, BadSetting, Reason, nearest
 from streams.heart.post import (
     EARLIEST_MS,
@@ -325,9 +328,10 @@ class Record(NamedTuple):
 class Maker:
     """Makes records of rows."""
 
-    def __init__(self, options: Options, secret: bytes, now_ms: Callable[[], int]) -> None:
-        """`now_ms`: where shifted times begin, when the first row has come."""
+    def __init__(self, options: Options, secret: bytes, now_ms: Callable[[], int], brands: Brands) -> None:
+        """`now_ms`: where shifted times begin, when the first row has come. `brands`: whose handles stand."""
         self._options = options
+        self._brands = brands
         self._secret = secret
         self._now_ms = now_ms
         self._sources = frozenset({options.source})
@@ -375,10 +379,12 @@ class Maker:
             native = f"{author or ''}\n{created_ms - (self._shift_ms or 0)}\n{text}"
         if not EARLIEST_MS <= created_ms <= LATEST_MS:
             raise BadPost(Reason.BAD_TIME, "out of range")
+        check_size(text)
         return Post(
-            id=post_key(source, native, self._secret), source=source, text=text, created_at=from_ms(created_ms),
-            rev=_number(said, "rev") or 0, author=author and pseudonym(source, author, self._secret),
-            lang=_word(said, "lang"), kind=_KINDS.get((kind or "").lower(), Kind.POST), url=_word(said, "url"),
+            id=post_key(source, native, self._secret), source=source, text=masked(text, self._brands),
+            created_at=from_ms(created_ms), rev=_number(said, "rev") or 0,
+            author=author and pseudonym(source, author, self._secret), lang=_word(said, "lang"),
+            kind=_KINDS.get((kind or "").lower(), Kind.POST), url=link(_word(said, "url")),
             reply_to=reply_to and post_key(source, reply_to, self._secret), reach=_number(said, "reach"),
         )
 
@@ -537,7 +543,7 @@ def run_file(settings: Settings, path: Path, options: Options) -> Summary:
     clock = Clock(settings.clock)
     summary = Summary(path)
     Policy.read(settings).entry(options.source)
-    maker = Maker(options, settings.read_secret(), clock.now_ms)
+    maker = Maker(options, settings.read_secret(), clock.now_ms, settings.read_brands())
     with closing(open_rows(path, options.columns)) as rows:
         feed = Feed(settings, options.source, (options.source,), rules=Rules(create_time=bool(settings.clock)))
         try:

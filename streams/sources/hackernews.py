@@ -185,6 +185,8 @@ def _bound(kept: dict[str, Any]) -> None:
 class HackerNews:
     """The source."""
 
+    is_pushed = False
+
     def __init__(self, name: str, options: Options, patience: Patience | None = None,
                  now_ms: Callable[[], int] = wall_ms) -> None:
         self.name = name

@@ -23,7 +23,7 @@ import msgspec
 
 from streams.heart.errors import Reason
 from streams.heart.post import EARLIEST_MS, LATEST_MS, MAX_CHARS, MAX_REV, Kind, epoch_ms
-from streams.sources.contract import Gone, Happening, Refused, Said, unread
+from streams.sources.contract import Gone, Happening, Refused, Said, unfit, unread
 from streams.sources.html import plain
 from streams.sources.sse import Event
 
@@ -142,8 +142,9 @@ class Decoder:
         text = "\n\n".join(filter(None, ((words.spoiler_text or "").strip(), plain(words.content))))
         if not text:  # what was edited away is not kept
             return Gone(status.uri, self.alias(status.id)) if words.edited_at else None
+        rev = min(_ms(words.edited_at, "edited_at") // 1000, MAX_REV) if words.edited_at else 0
         if len(text) > MAX_CHARS:
-            return Refused(Reason.TOO_LONG, f"{len(text)} characters")
+            return unfit(Reason.TOO_LONG, f"{len(text)} characters", status.uri, rev)
         author = self._full(status.account.acct)
         if not author:
             return Refused(Reason.WRONG_TYPE, "account.acct")
@@ -151,8 +152,7 @@ class Decoder:
         followers = status.account.followers_count
         return Said(
             native=status.uri, text=text, created_ms=_ms(status.created_at, "created_at"),
-            rev=min(_ms(words.edited_at, "edited_at") // 1000, MAX_REV) if words.edited_at else 0,
-            author=author, lang=words.language or None, kind=kind, reply_to=reply_to, refers=refers,
+            rev=rev, author=author, lang=words.language or None, kind=kind, reply_to=reply_to, refers=refers,
             reach=followers if followers is not None and followers >= 0 else None, alias=self.alias(status.id))
 
     def _relations(self, status: _Status) -> tuple[Kind, str | None, str | None]:

@@ -6,12 +6,14 @@
 
 The stream has no cursor, and nothing in it is told twice. So each connection opens the stream first; then it reads the
 timeline from the last known id on (`pages` of 40 posts, at most), and a little before it, since a post from elsewhere
-has an id of when it was written, not of when it came; then it looks again at the posts of the last hour, for what was
-edited or removed while nobody listened. What is missing all the same is told as a gap. What the stream tells meanwhile
-is not held back, but the position stays where the timeline was read to.
+has an id of when it was written, not of when it came; then it looks again at the posts that stand in the log, newest
+first, for what was edited or removed while nobody listened: at the last 2,000 of them, of a week. What is missing all
+the same is told as a gap. What the stream tells meanwhile is not held back, but the position stays where the timeline
+was read to.
 
-Positions: "" the last local id; "heard" when we last knew to have missed nothing; "recent" the local ids of the last
-hour, 2,000 at most, written every ten beats. They are ids of posts.
+Positions: "" the last local id; "heard" when we last knew to have missed nothing; "last" the local ids that came last;
+"recent" those of the posts that stand in the log, and "fresh" of those that were added to them since. They are ids of
+posts.
 
 A server shows that it is there by a comment every 15 s (SSE), or answers our ping every `1.5 * quiet_s` (WebSocket).
 Nothing at all for `4.5 * quiet_s`, 45 s, and the connection is given up: three heartbeats. So it is when a stream that
@@ -20,6 +22,7 @@ Knows nothing of how a status is written.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -27,12 +30,13 @@ from typing import Any
 from streams.heart.errors import Reason
 from streams.sources.contract import Denied, Gap, Heard, Limited, Refused, Trouble
 from streams.sources.mastodon import SOURCE, Complaint, Decoder, listed, local_id, order, unwrapped
-from streams.sources.mastodon_hearing import Filled, Hearing, Looked, Memory, Page
+from streams.sources.mastodon_hearing import RECENT, Filled, Hearing, Looked, Memory, Page
 from streams.sources.mastodon_server import MANY, TOKEN, Answer, Instance, Options, Server, asked_s, is_absent
 from streams.sources.reader import BATCH, MAX_EVENT, Patience, Rhythm, check, session, wall_ms
 from streams.sources.sse import Event, EventStream
 
 INBOX = 64  # items
+log = logging.getLogger("denyut.source")
 Item = list[Event | Refused] | Page | Filled | Looked | Exception
 
 
@@ -81,6 +85,8 @@ class Pulse:
 class Mastodon:
     """A source: one stream of one server. What it remembers of posts lives as long as it does."""
 
+    is_pushed = False
+
     def __init__(self, name: str, options: Options, patience: Patience | None = None,
                  now_ms: Callable[[], int] = wall_ms) -> None:
         self._name = name or SOURCE
@@ -102,7 +108,8 @@ class Mastodon:
         if positions.get("server", self._options.host) != self._options.host:  # its ids mean nothing here
             heard, now_ms = positions.get("heard", ""), self._now_ms()
             gap = Gap(int(heard), now_ms) if heard.isdecimal() else None
-            positions = {"": "", "heard": str(now_ms), "recent": "", "fresh": "", "server": self._options.host}
+            positions = {"": "", "heard": str(now_ms), "last": "", "recent": "", "fresh": "",
+                         "server": self._options.host}
             yield Heard(positions=positions, gap=gap)
         async with session(patience) as client:
             server = Server(client, self._options, patience)
@@ -156,7 +163,7 @@ class Mastodon:
 
     def _admitted(self, status: int, headers: Mapping[str, str]) -> None:
         if status in (429, 503):
-            raise Limited(f"{status}: the server asks to wait", asked_s(headers, self._now_ms()))
+            raise Limited(f"{status}: the server asks to wait", asked_s(status, headers, self._now_ms()))
         if status in (400, 422):
             raise Denied(f"{status}, it has no such stream: look at --stream {self._options.stream}")
         check(status, headers, TOKEN if status in (401, 403) else "--server and --wire")
@@ -206,6 +213,9 @@ class Mastodon:
 
     async def _catch_up(self, server: Server, instance: Instance, hearing: Hearing, inbox: Inbox) -> None:
         recent = self._memory.recent(self._now_ms())
+        if len(recent) >= RECENT:
+            log.warning("%s: edits and removals that were missed are found among the last %d posts in the log, and no "
+                        "older ones", self._name, len(recent))
         try:
             await self._fill(server, instance, hearing, inbox)
         except Denied:

@@ -115,7 +115,7 @@ class Server:
         for path in ("/api/v2/instance", "/api/v1/instance"):
             status, headers, body = await self._get(path, ())
             if status in (429, 503):
-                raise Limited(f"{status}: the server asks to wait", asked_s(headers, now_ms))
+                raise Limited(f"{status}: the server asks to wait", asked_s(status, headers, now_ms))
             if status >= 500:
                 raise Trouble(f"{status} from the server")
             if status == 200:
@@ -138,7 +138,7 @@ class Server:
                     check(status, headers, TOKEN)
                 if status < 500 and status != 429:
                     return Answer(status, body)
-                trouble = Limited(f"{status} from the server", asked_s(headers, now_ms))
+                trouble = Limited(f"{status} from the server", asked_s(status, headers, now_ms))
             await asyncio.sleep(backoff.next_s(trouble))
         raise trouble
 
@@ -219,20 +219,24 @@ def _admit(options: Options, access: dict[str, Any], has_token: bool) -> None:
     """Raises `Denied` where the server says that what we want to hear is told to nobody, or to users only."""
     feeds = _dict(access, "hashtag_feeds" if options.tag else "live_feeds")
     _, _, side = options.stream.partition(":")
-    said = {feeds.get(one) for one in ((side,) if side else ("local", "remote"))}
+    words = [feeds.get(one) for one in ((side,) if side else ("local", "remote"))]
+    said = {word if isinstance(word, str) else "" for word in words}  # whatever else it is, it forbids nothing
     if said == {"disabled"}:
         raise Denied(f"the server has switched off this stream for everyone: look at --stream {options.stream}")
     if said == {"authenticated"} and not has_token:
         raise Denied(f"the server lets only its users listen: look at {TOKEN}")
 
 
-def asked_s(headers: Mapping[str, str], now_ms: int) -> float | None:
+def asked_s(status: int, headers: Mapping[str, str], now_ms: int) -> float | None:
     """For how long a server asks to wait: seconds from now, or the time (RFC 3339, or since 1970) at which it is over.
 
-    >>> asked_s({"X-RateLimit-Reset": "2026-11-25T06:00:30.000Z"}, 1795586400000), asked_s({"Retry-After": "7"}, 0)
-    (30.0, 7.0)
+    >>> resets = {"X-RateLimit-Reset": "2026-11-25T06:00:30.000Z"}
+    >>> [asked_s(status, resets, 1795586400000) for status in (429, 503)], asked_s(503, {"Retry-After": "7"}, 0)
+    ([30.0, None], 7.0)
     """
-    after, until = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
+    after = headers.get("Retry-After", "")
+    # Every answer says when a window of requests ends: a reason to wait only where they were too many.
+    until = headers.get("X-RateLimit-Reset", "") if status == 429 else ""
     if after.isascii() and after.isdecimal() and len(after) < 9:
         return min(float(after), MAX_WAIT_S)
     try:

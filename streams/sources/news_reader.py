@@ -132,6 +132,8 @@ class _Feed:
 class News:
     """The source."""
 
+    is_pushed = False
+
     def __init__(self, name: str, options: Options, patience: Patience | None = None,
                  now_ms: Callable[[], int] = wall_ms) -> None:
         self.name = name

@@ -16,6 +16,8 @@ An event is a CloudEvent in JSON, alone or in a batch. Its `data` is a post, by 
     post.deleted                  id
     author.deleted                author
 
+A removal holds for as long as texts are kept, a week, whether or not its post has come, and over restarts: a post that
+comes after it does not enter. So it is with an author: who is deleted is not heard for a week under that name.
 What else stands in an event is ignored. An update without `rev` has the seconds of the event's `time` as its `rev`. Ids
 are the sender's own; before them goes the name of the sender that the key belongs to (`shop/7`), always, so that
 senders never overwrite one another's posts, and a post keeps its id when a second sender comes.
@@ -32,7 +34,7 @@ import msgspec
 
 from streams.heart.errors import BadPost, Reason
 from streams.heart.post import EARLIEST_MS, LATEST_MS, MAX_REV, Kind, check_text, epoch_ms
-from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said
+from streams.sources.contract import AuthorGone, Gone, Happening, Refused, Said, unfit
 from streams.sources.reader import MAX_EVENT
 
 SOURCE = "push"
@@ -174,7 +176,7 @@ class Decoder:
             case _:
                 raise BadPost(Reason.WRONG_TYPE, "type")
 
-    def _said(self, post: _Post, witnessed_ms: int | None, rev: int | None) -> Said:
+    def _said(self, post: _Post, witnessed_ms: int | None, rev: int | None) -> Said | Refused:
         rev = rev if post.rev is None else post.rev
         if rev is None:
             raise BadPost(Reason.MISSING_FIELD, "time")
@@ -184,10 +186,14 @@ class Decoder:
             raise BadPost(Reason.WRONG_TYPE, "data.reach")
         if post.url is not None and len(post.url) > MAX_URL:
             raise BadPost(Reason.TOO_LONG, "data.url")
-        _check_text(post.text)
+        native = self._named(post.id, "data.id")
+        try:
+            check_text(post.text)  # what a worker would refuse later is refused now, while its sender listens
+        except BadPost as bad:
+            return unfit(bad.reason, "data.text", native, rev)
         reply_to = self._maybe(post.reply_to, "data.reply_to")
         return Said(
-            native=self._named(post.id, "data.id"), text=post.text,
+            native=native, text=post.text,
             created_ms=_ms(post.created_at, "data.created_at"), rev=rev,
             author=self._maybe(post.author, "data.author") or "", lang=post.lang or None,
             kind=_KINDS.get(post.kind or "", Kind.POST if reply_to is None else Kind.REPLY), reply_to=reply_to,
@@ -265,11 +271,3 @@ def _ms(said: str, name: str) -> int:
     if when.tzinfo is None or not EARLIEST_MS <= epoch_ms(when) <= LATEST_MS:
         raise BadPost(Reason.BAD_TIME, name)
     return epoch_ms(when)
-
-
-def _check_text(text: str) -> None:
-    """What a worker would refuse later is refused now, while its sender listens."""
-    try:
-        check_text(text)
-    except BadPost as bad:
-        raise BadPost(bad.reason, "data.text") from None

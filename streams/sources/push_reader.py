@@ -107,6 +107,8 @@ class KeyFile:
 class Push:
     """The source: a server that hands over what is pushed to it."""
 
+    is_pushed = True
+
     def __init__(self, name: str, options: Options, patience: Patience | None = None,
                  now_ms: Callable[[], int] = wall_ms) -> None:
         """Raises `BadSetting` for a keys file that cannot be."""

@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
+from streams.settings import Settings
 from streams.sources import hackernews, mastodon, news, push
 from streams.sources.bluesky import POSTS, Decoder, Wire
 from streams.sources.file import Maker, Options
@@ -156,7 +157,7 @@ def rows(count: int) -> list[bytes]:
                         "created_at": "2026-11-25T06:00:00Z", "lang": "id"}).encode() for number in range(count // FEW)]
 
 
-_MAKER = Maker(Options(), b"a key of the bench", lambda: 0)
+_MAKER = Maker(Options(), b"a key of the bench", lambda: 0, Settings().read_brands())
 
 
 def _row(data: bytes) -> object:

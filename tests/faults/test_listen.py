@@ -33,6 +33,7 @@ class Told:
     """A source that tells what its file says: one happening a line, its position the number of lines told."""
 
     name = "bluesky"
+    is_pushed = False
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from streams.heart.errors import BadPost, BadSetting, Reason
 from streams.heart.post import EARLIEST_MS, LATEST_MS, MAX_REV, Post, Removal, Tick, decode, encode, from_ms, post_key
+from streams.settings import Settings
 from streams.sources import bluesky, hackernews, mastodon, news, push
 from streams.sources.contract import AuthorGone, Gone, Refused, Said
 from streams.sources.file import BadRow, Maker, Options, Record, open_rows, records, undamaged
@@ -26,6 +27,7 @@ from tests.sources.push_fake import KEYS, created, event, line
 
 MAX_DETAIL = 100  # characters: the detail of a refusal names a field or a size, so it is short
 BASE_MS = 1_795_586_400_000
+BRANDS = Settings().read_brands()
 TEXT = "Kopi Senja enak & murah 😊"
 
 
@@ -231,7 +233,7 @@ class _Rows:
 
     def __call__(self, data: bytes) -> bool:
         self._path.write_bytes(data)
-        maker = Maker(Options("file"), b"key", lambda: BASE_MS)
+        maker = Maker(Options("file"), b"key", lambda: BASE_MS, BRANDS)
         try:
             rows = open_rows(self._path, {})
         except BadSetting:  # a header that lacks a column

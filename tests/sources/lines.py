@@ -66,6 +66,8 @@ def decoded(data: bytes) -> Told:
 class Lines:
     """The reader: a connection, and what it adds to the lines."""
 
+    is_pushed = False
+
     def __init__(self, name: str, url: str, patience: Patience | None = None) -> None:
         self.name = name
         self._url = url

@@ -94,6 +94,8 @@ class Known:
             self.gaps.append(heard.gap)
         if heard.receipt is not None:
             heard.receipt(True)
+        if heard.taken is not None:
+            heard.taken([isinstance(one, Said) for one in heard.happenings])
 
     def _said(self, said: Said) -> None:
         self.authors[said.native] = said.author

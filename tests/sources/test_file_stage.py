@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from streams.heart.post import Post, Removal, decode, post_key, pseudonym
+from streams.settings import Settings
 from streams.sources.contract import Gone, Happening, Heard, Refused, Said, Source, Trouble
 from streams.sources.file import BadRow, Maker, Options, Record, open_rows, records
 from streams.sources.reader import Patience
@@ -39,6 +40,7 @@ from tests.sources.stage import performed
 SOURCE, SECRET = "file", b"an invented secret"
 FIELDS = ("id", "author", "text", "created_at", "rev", "removed")
 BASE_S = 1_795_586_400
+BRANDS = Settings().read_brands()
 
 Row = dict[str, Any]
 
@@ -60,6 +62,7 @@ class Growing:
     """A file as a source. Its position is the number of the last row; its end is the end of a connection."""
 
     name = SOURCE
+    is_pushed = False
 
     def __init__(self, stage: "FileStage") -> None:
         self._stage = stage
@@ -69,7 +72,7 @@ class Growing:
         rows = open_rows(self._stage.path, {})
         self._stage.opened += 1
         try:
-            told = records(rows, Maker(Options(SOURCE), SECRET, lambda: 0))
+            told = records(rows, Maker(Options(SOURCE), SECRET, lambda: 0, BRANDS))
             yield Heard()
             for number, record in enumerate(told, 1):
                 if number > int(positions.get("", "0")):

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,20 @@ from hypothesis import strategies as st
 
 from streams.heart.errors import BadSetting, Reason
 from streams.heart.post import MAX_CHARS, Kind
-from streams.sources.contract import Denied, Gap, Gone, Happening, Heard, Limited, Refused, Said, Trouble
+from streams.sources.contract import BadEdit, Denied, Gap, Gone, Happening, Heard, Limited, Refused, Said, Trouble
 from streams.sources.mastodon import KNOWN, Complaint, Decoder, listed, local_id, order, unwrapped
-from streams.sources.mastodon_hearing import GONE, OVERLAP, RECENT, RECENT_MS, Filled, Hearing, Looked, Memory, Page
+from streams.sources.mastodon_hearing import (
+    FRESH,
+    GONE,
+    OVERLAP,
+    RECENT,
+    RECENT_MS,
+    Filled,
+    Hearing,
+    Looked,
+    Memory,
+    Page,
+)
 from streams.sources.mastodon_reader import Mastodon
 from streams.sources.mastodon_server import Options, asked_s
 from streams.sources.reader import lasting
@@ -202,6 +214,13 @@ def test_what_is_no_status_is_refused(data: bytes, reason: Reason) -> None:
     assert "kemarin" not in refused.detail
 
 
+def test_an_edit_that_is_too_long_says_of_which_post_it_is() -> None:
+    """What was said before it is not said any more."""
+    refused = Decoder(HOST, DOMAIN).status(json.dumps(post(
+        content="x" * (MAX_CHARS + 1), edited_at="2026-11-18T12:00:00.500Z")).encode())
+    assert BadEdit(Reason.TOO_LONG, f"{MAX_CHARS + 1} characters", post()["uri"], 1_795_003_200) == refused
+
+
 @pytest.mark.parametrize(("event", "happenings"), [
     (Event("delete", b"115"), [Gone(alias="kota.example/115")]),
     (Event("delete", b" 01KB3V6E5K0000000000000000\n"), [Gone(alias="kota.example/01KB3V6E5K0000000000000000")]),
@@ -279,6 +298,14 @@ def hearing(positions: Mapping[str, str] | None = None, memory: Memory | None = 
     return Hearing(Decoder(HOST, DOMAIN), memory or Memory(), positions or {}, NOW_MS)
 
 
+def entered(one: Hearing, events: list[Event | Refused], now_ms: int, stands: Sequence[bool] = ()) -> dict[str, str]:
+    """The positions after these events, of which each entered, or those that did."""
+    heard = one.take(events, now_ms)
+    assert heard.taken is not None
+    heard.taken(stands or [True] * len(events))
+    return dict(heard.positions)
+
+
 def test_the_place_moves_only_where_nothing_is_missing() -> None:
     """What the stream tells while the timeline is read does not move it; then it is the highest of all."""
     one = hearing({"": "100", "heard": str(CREATED_MS - 9000)})
@@ -329,13 +356,41 @@ def test_positions_hold_ids_of_posts_and_a_time() -> None:
     """No author, no text, no uri, which holds an author's name."""
     one = hearing()
     one.take(Filled(), NOW_MS)
-    at = one.take([update("100"), update("101")], NOW_MS + 10_000).positions
-    assert {"": "101", "heard": str(NOW_MS + 10_000), "recent": "100 101", "fresh": ""} == at
-    later = one.take([update("102")], NOW_MS + 11_000).positions
-    assert {"": "102", "heard": str(NOW_MS + 11_000), "fresh": "102"} == later
+    at = entered(one, [update("100"), update("101")], NOW_MS + 10_000)
+    assert {"": "101", "heard": str(NOW_MS + 10_000), "last": "100 101", "fresh": "100 101"} == at
+    later = entered(one, [update("102")], NOW_MS + 11_000)
+    assert {"": "102", "heard": str(NOW_MS + 11_000), "last": "100 101 102", "fresh": "100 101 102"} == later
     again = Memory()
-    hearing({**at, **later}, again)
-    assert ["102", "101", "100"] == again.recent(NOW_MS), "what came since is looked at again as well"
+    two = hearing({"recent": "7", **at, **later}, again)
+    assert ["102", "101", "100", "7"] == again.recent(NOW_MS), "what came since is looked at again as well"
+    assert "100" == again.before("102")
+    assert "100 101 102" == two.take(Page([], "102"), NOW_MS).positions["fresh"], "until it is in the list"
+    assert "7 100 101 102" == two.take(Filled(), NOW_MS).positions["recent"]
+
+
+def test_only_what_stands_in_the_log_is_looked_at_again() -> None:
+    """A stream tells thousands of posts, and few name a brand: these are known for long, whatever else comes."""
+    memory = Memory()
+    one = hearing({}, memory)
+    one.take(Filled(), NOW_MS)
+    entered(one, [update("1000"), update("1001")], NOW_MS, stands=[True, False])
+    for number in range(2 * RECENT):
+        at = entered(one, [update(str(2000 + number))], NOW_MS + number, stands=[False])
+    assert ["1000"] == memory.recent(NOW_MS + RECENT_MS)
+    assert f"1000 {1999 + 2 * RECENT}" == at["fresh"], "of what was told last nobody knows yet"
+    entered(one, [Event("status.update", update("1000").data)], NOW_MS, stands=[False])
+    assert [] == memory.recent(NOW_MS)
+
+
+def test_the_list_of_what_stands_is_written_seldom() -> None:
+    """It may be long. Between, only what has been added to it is."""
+    one = hearing()
+    one.take(Filled(), NOW_MS)
+    all_at = [entered(one, [update(str(1000 + number))], NOW_MS + 20_000 * number) for number in range(3 * FRESH)]
+    assert 2 == sum("recent" in at for at in all_at)
+    memory = Memory()
+    hearing({key: said for at in all_at for key, said in at.items()}, memory)
+    assert {str(1000 + number) for number in range(3 * FRESH)} == set(memory.recent(NOW_MS))
 
 
 @pytest.mark.parametrize("positions", [
@@ -362,11 +417,11 @@ def test_memory_is_bounded() -> None:
     """By number and by time; and what went is not looked at again."""
     memory = Memory()
     for number in range(RECENT + 10):
-        memory.came(str(number), NOW_MS + number)
+        memory.came(str(number))
+        memory.stands(str(number), NOW_MS + number)
     memory.went("2000")
     assert [str(number) for number in reversed(range(10, RECENT + 10)) if number != 2000] == memory.recent(NOW_MS)
-    # The 2001st is one of the last 40, and is not there.
-    assert str(RECENT + 9 - OVERLAP) == memory.before("9999")
+    assert str(RECENT + 10 - OVERLAP) == memory.before("9999")
     assert ["2009"] == memory.recent(NOW_MS + RECENT + 9 + RECENT_MS)
     for number in range(GONE):
         memory.went(f"x{number}")
@@ -422,8 +477,8 @@ async def told_of_two(stage: FediverseStage, known: Known) -> None:
     await until(lambda: "" in known.positions)
     await stage.perform(ONE)
     await stage.perform(TWO)
-    await until(lambda: stage.local("one") in known.positions.get("recent", "") and len(known.texts) == 2
-                and stage.local("two") in known.positions["recent"])
+    await until(lambda: stage.local("one") in known.positions.get("fresh", "") and len(known.texts) == 2
+                and stage.local("two") in known.positions["fresh"])
 
 
 def missed(stage: FediverseStage) -> None:
@@ -653,6 +708,17 @@ def test_a_stream_that_is_asked_to_wait_for_says_for_how_long(wire: str) -> None
     assert 0.0 == error.after_s
 
 
+@pytest.mark.parametrize("feeds", [
+    {"local": ["public"], "remote": {"a": 1}}, {"local": None, "remote": 7}, {"local": [], "remote": "disabled"}])
+def test_a_server_that_says_it_in_another_way_is_listened_to(feeds: dict[str, Any]) -> None:
+    """What nobody understands forbids nothing; and whatever it is, it ends nothing."""
+    def prepare(stage: FediverseStage) -> None:
+        stage.server.access.update(live_feeds=feeds)
+        stage.server.failing.append(429)
+
+    assert isinstance(refusal(prepare), Limited)  # it was asked for its stream
+
+
 @pytest.mark.parametrize(("feeds", "said"), [
     ({"local": "disabled", "remote": "disabled"}, "switched off"),
     ({"local": "authenticated", "remote": "authenticated"}, "--token-file")])
@@ -754,4 +820,13 @@ def test_options_that_cannot_be_are_refused(given_: dict[str, str], said: str) -
     ({"X-RateLimit-Reset": "2026-11-18T11:06:54"}, None), ({"X-RateLimit-Reset": "²"}, None)])
 def test_for_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     """In seconds, or by the time at which it is over, however that is written."""
-    assert seconds == asked_s(headers, NOW_MS)
+    assert seconds == asked_s(429, headers, NOW_MS)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_server_that_is_ill_is_asked_again_soon(status: int) -> None:
+    """Each of its answers says when its window of requests ends, up to five minutes later: nobody asks for a pause."""
+    resets = {"X-RateLimit-Reset": "2026-11-18T11:06:54.900Z"}
+    assert (None, 7.0) == (asked_s(status, resets, NOW_MS), asked_s(status, resets | {"Retry-After": "7"}, NOW_MS))
+    soon = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    assert [] == away(5, 5, {"/timelines": [web.Response(status=status, headers={"X-RateLimit-Reset": soon})]}).gaps

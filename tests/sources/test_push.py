@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from streams.heart.errors import BadSetting, Reason
 from streams.heart.post import Kind
-from streams.sources.contract import AuthorGone, Gone, Heard, Refused, Said, Source
+from streams.sources.contract import AuthorGone, BadEdit, Gone, Heard, Refused, Said, Source
 from streams.sources.push import MAX_BODY, Decoder, Shape
 from streams.sources.push_keys import KEY, SIGNATURE, TIMESTAMP, Keys, Stranger, signature
 from streams.sources.push_reader import Options, Push
@@ -235,6 +235,12 @@ def test_a_bad_event_is_refused_alone(bad: Any, reason: Reason, detail: str) -> 
     before, refused, after = decoded(created("1"), bad, created("2"))
     assert Refused(reason, detail) == refused
     assert ["shop/1", "shop/2"] == [before.native, after.native]
+
+
+def test_an_update_whose_text_is_refused_says_of_which_post_it_is() -> None:
+    """What was said before it is not said any more."""
+    told, = decoded(event("post.updated", created(text=" \u200b", rev=9)["data"]))
+    assert BadEdit(Reason.BAD_TEXT, "data.text", "shop/7", 9) == told
 
 
 def test_half_a_character_spoils_only_its_own_post() -> None:

@@ -39,6 +39,7 @@ class Flapping:
     """A source whose connections last so long (s), one after the other."""
 
     name = "flapping"
+    is_pushed = False
 
     def __init__(self, *lasts_s: float) -> None:
         self._lasts_s = list(lasts_s)
