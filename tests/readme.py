@@ -64,7 +64,7 @@ def _kept(topic: Topic) -> str:
 def _gone(topic: Topic) -> str:
     """The promise that its compaction is there for."""
     rule = topic.rules.get("max.compaction.lag.ms")
-    return re.findall(r"within (\d+ h)", rule.why)[0] if rule else "-"
+    return re.findall(r"within (\d+ h)", rule.why)[0] if rule and not rule.free else "-"
 
 
 def alerts_table() -> str:
