@@ -1,6 +1,7 @@
 """The explained step: terms, exemplars and causes, from the texts that can still be read."""
 
 import msgspec
+import pytest
 
 from streams.heart.explain import Evidence, Voice, explain
 from streams.heart.incident import Step, Swing, decode, encode, key
@@ -9,7 +10,8 @@ from streams.heart.post import near_duplicate
 SWING = Swing(id="0123456789abcdef", step=0, state=Step.OPENED, series="mood", brand="kopi", direction="down",
               severity=2, at_ms=120_000, onset_ms=60_000, onset_from_ms=0, onset_to_ms=120_000, window_min=5, now=-0.3,
               usual=0.2, effect=-0.5, lower=-0.7, upper=-0.3, z=-5.5, votes=60, mentions=70, authors=58, reach=1.4,
-              smallest=0.2, chance_weeks=20.0, chance_is_bound=False, authenticity="organic")
+              smallest=0.2, chance_weeks=20.0, chance_is_bound=False, authenticity="organic", before=0.2,
+              change=-0.5)
 
 
 def voices(texts: list[str], first: int) -> tuple[tuple[Voice, ...], dict[int, tuple[str, str]]]:
@@ -42,6 +44,17 @@ def test_no_text_is_in_the_step() -> None:
     record = encode(explain(SWING, evidence, lambda voice: read.get(voice.offset))).decode()
     assert not [text for _, text in read.values() if text in record]
     assert "cabang" in record or "basi" in record
+
+
+def test_words_are_measured_as_the_other_causes_are() -> None:
+    """All posts have moved four times as far as votes, by one account: a word is held against that, or it would seem to
+    be more than the account.
+    """
+    evidence, read = both()
+    of_votes, of_posts = (
+        max(cause.share for cause in explain(swing, evidence, lambda voice: read.get(voice.offset)).causes)
+        for swing in (SWING, msgspec.structs.replace(SWING, change=-2.0)))  # fmt: skip
+    assert of_votes == pytest.approx(4 * of_posts)
 
 
 def test_what_is_gone_is_not_quoted() -> None:

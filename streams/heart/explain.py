@@ -48,10 +48,7 @@ def explain(swing: Swing, evidence: Evidence, text_of: Callable[[Voice], tuple[s
     now, before = (_said(voices, text_of) for voices in (evidence.now, evidence.before))
     found = terms(now, before, ignored)
     held = carried(now, before, found, evidence.polar)
-    # The other causes are shares of the change from the mean before, which is `usual` and the baseline part.
-    before_it = swing.usual + next((part.amount for part in swing.parts if part.kind == "baseline"), 0.0)
-    change = swing.now - before_it
-    named = ranked(swing.causes, term_causes(held, before_it, change) if change else ())
+    named = ranked(swing.causes, term_causes(held, swing.before, swing.change) if swing.change else ())
     return msgspec.structs.replace(swing, state=Step.EXPLAINED, step=STEP, terms=found, causes=named,
                                    exemplars=exemplars(now, found))
 

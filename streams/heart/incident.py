@@ -120,6 +120,8 @@ class Swing(msgspec.Struct, frozen=True, kw_only=True):
     copies: Copies | None = None
     parts: tuple[Part, ...] = ()
     causes: tuple[Cause, ...] = ()
+    before: float = 0.0  # what causes are shares of: the mean before, of votes or of posts,
+    change: float = 0.0  # and how far it has moved
     terms: tuple[Term, ...] = ()
     exemplars: tuple[str, ...] = ()  # keys of posts
     peak: float = 0.0  # the largest effect so far

@@ -27,7 +27,7 @@ from streams.heart.incident import Cause, Copies, Part, Standing, Step, Swing
 from streams.heart.minute import MINUTE_MS, Ints, Minute
 from streams.heart.packed import pack, unpack
 from streams.heart.pane import UNIT, Rows
-from streams.heart.reasons import Posts, authenticity, causes, concentration, copied, parts, ranked
+from streams.heart.reasons import Posts, authenticity, causes, concentration, copied, parts, ranked, yardstick
 from streams.heart.swing import Detector, Knobs, Turn
 from streams.heart.usual import Dimension, Usual
 from streams.heart.volume import Spike, Volume, VolumeKnobs
@@ -298,7 +298,7 @@ class Watch:
         copies = self._copies(series, turn, said)
         word = authenticity(copies, turn.series % 2 == 0, bool(self._detector.on[2 * series + 1] == turn.sign),
                             self._usual.copied(series))
-        split, named = self._split(brand.number, turn, said)
+        split, named, (before, change) = self._split(brand.number, turn, said)
         votes, posts = self._counts(series, turn)
         expected = float(self._volume.expected(minute, turn.window)[series]) * self._usual.votes_per_mention(series)
         reach = votes / expected if expected > 0 else 1.0
@@ -316,7 +316,7 @@ class Watch:
             upper=min(turn.d + half, 2.0), z=turn.z, votes=votes, mentions=posts,
             authors=len(np.unique(said["author"])), reach=reach, smallest=0.0 if math.isnan(smallest) else smallest,
             chance_weeks=weeks, chance_is_bound=bound, authenticity=word, copies=copies, parts=split, causes=named,
-            peak=turn.d)
+            before=before, change=change, peak=turn.d)
         return _Incident(swing, turn.series, minute, turn, float(stats.sigma2[turn.series]))
 
     def _copies(self, series: int, turn: Turn, said: Rows) -> Copies:
@@ -335,14 +335,17 @@ class Watch:
         assert stats is not None
         return int(stats.n[2 * series, place]), int(stats.n[2 * series + 1, place])
 
-    def _split(self, brand: int, turn: Turn, said: Rows) -> tuple[tuple[Part, ...], tuple[Cause, ...]]:
-        """The change by source and by language, and the ranking of what made it."""
+    def _split(
+        self, brand: int, turn: Turn, said: Rows
+    ) -> tuple[tuple[Part, ...], tuple[Cause, ...], tuple[float, float]]:
+        """The change by source and by language, the ranking of what made it, and what that is measured by."""
         said_by = {"source": Dimension(8, self._names.sources), "language": Dimension(0, self._names.langs)}
         sums = {name: self._usual.split(brand, by, turn.window, bool(turn.series % 2)) for name, by in said_by.items()}
         split: list[Part] = []
         for name, (before, now) in sums.items():
             split += parts(before, now, turn.usual, name)
-        return tuple(split), ranked(causes(sums, self._posts(brand, said)), self._pasted(turn))
+        posts = self._posts(brand, said)
+        return tuple(split), ranked(causes(sums, posts), self._pasted(turn)), yardstick(sums, posts)
 
     def _pasted(self, turn: Turn) -> list[Cause]:
         """Of a change of all posts, what goes when only votes count."""
@@ -470,7 +473,8 @@ class Watch:
 
 # All that a step says of the moment; the others say which incident it is.
 _RETOLD = ("severity", "window_min", "now", "usual", "effect", "lower", "upper", "z", "votes", "mentions", "authors",
-           "reach", "smallest", "chance_weeks", "chance_is_bound", "authenticity", "copies", "parts", "causes", "peak")
+           "reach", "smallest", "chance_weeks", "chance_is_bound", "authenticity", "copies", "parts", "causes",
+           "before", "change", "peak")
 
 
 def _whole(fresh: Swing) -> dict[str, object]:
