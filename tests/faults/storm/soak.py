@@ -18,7 +18,7 @@ EVERY_S = 10.0
 SETTLING_S = 60.0  # of each life
 HOUR_S = 3600.0
 MOST_MB_PER_H = 30.0  # of a role's slope
-ENOUGH_MIN = 20.0  # of samples; a slope over less is that of a start
+ENOUGH_MIN = 20.0  # of the longest life; a slope over less is that of starts
 
 
 class Sample(NamedTuple):
@@ -60,8 +60,8 @@ class Memory:
 
 
 def summary(samples: Sequence[Sample], steady_s: float) -> dict[str, Mapping[str, float]]:
-    """Role -> first, median and last memory (MB) from `steady_s` on, the slope (MB an hour) within lives, and over how
-    many minutes there are samples.
+    """Role -> first, median and last memory (MB) from `steady_s` on, the slope (MB an hour) within lives, over how many
+    minutes there are samples, and how many of them the longest life has.
 
     >>> life = [Sample("pulse", ("pulse-0", 1), at, at, 100 + at / 60) for at in (90, 300)]
     >>> summary(life, 0)["pulse"]["slope_mb_per_h"]
@@ -75,24 +75,27 @@ def summary(samples: Sequence[Sample], steady_s: float) -> dict[str, Mapping[str
 
 
 def leaks(memory: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Which roles of a `summary` grow faster than a steady worker may; none where the samples span too short a time.
+    """Which roles of a `summary` grow faster than a steady worker may; none where no life was long enough.
 
-    >>> leaks({"pulse": {"slope_mb_per_h": 31.0, "minutes": 50.0}, "score": {"slope_mb_per_h": 90.0, "minutes": 5.0}})
+    >>> leaks({"pulse": {"slope_mb_per_h": 31.0, "longest": 50.0}, "score": {"slope_mb_per_h": 90.0, "longest": 5.0}})
     ['pulse: memory grows by 31 MB an hour']
     """
     return [f"{role}: memory grows by {one['slope_mb_per_h']:.0f} MB an hour" for role, one in memory.items()
-            if one["minutes"] >= ENOUGH_MIN and one["slope_mb_per_h"] > MOST_MB_PER_H]
+            if one["longest"] >= ENOUGH_MIN and one["slope_mb_per_h"] > MOST_MB_PER_H]
 
 
 def _of(some: Sequence[Sample]) -> dict[str, float]:
     rss = [one.rss_mb for one in some]
-    lives = len({one.life for one in some})
+    lives: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for one in some:
+        lives[one.life].append(one.at_s)
+    longest_s = max(ats[-1] - ats[0] for ats in lives.values())
     # First and last are of a tenth of the samples: one sample is an accident.
     few = max(len(rss) // 10, 1)
     return {"first_mb": round(median(rss[:few]), 1), "median_mb": round(median(rss), 1),
             "last_mb": round(median(rss[-few:]), 1), "most_mb": round(max(rss), 1),
-            "slope_mb_per_h": round(slope(some) * HOUR_S, 1), "lives": lives, "samples": len(rss),
-            "minutes": round((some[-1].at_s - some[0].at_s) / 60, 1)}
+            "slope_mb_per_h": round(slope(some) * HOUR_S, 1), "lives": len(lives), "samples": len(rss),
+            "minutes": round((some[-1].at_s - some[0].at_s) / 60, 1), "longest": round(longest_s / 60, 1)}
 
 
 def slope(some: Sequence[Sample]) -> float:
