@@ -65,7 +65,9 @@ cluster() {
     kube rollout status "$workload" --timeout=300s || fail "$workload is not ready"
   done
   # From inside, for the network policies let nobody else ask.
-  for pod in $(kube get pods -l "$mine" --field-selector=status.phase=Running -o name); do
+  pods=$(kube get pods -l "$mine" --field-selector=status.phase=Running -o name) || fail "the pods cannot be listed"
+  [ -n "$pods" ] || fail "no pod of $release runs in $namespace"
+  for pod in $pods; do
     for page in readyz livez metrics; do
       kube exec "$pod" -- python3 -c \
         "import urllib.request as r; r.urlopen('http://127.0.0.1:9100/$page', timeout=10)" || fail "$pod: /$page"

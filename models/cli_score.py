@@ -109,13 +109,16 @@ def arrivals(lines: Iterable[str]) -> Iterator[list[str]]:
 def _read(source: int) -> Iterator[list[str]]:
     # A bad byte must not end the stream: it becomes U+FFFD in its own line.
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    rest, more = "", True
+    rest: list[str] = []  # of a line that has not ended: joined once, for a line may be as long as a file
+    more = True
     while more:
         data = os.read(source, READ)
         more = bool(data)
-        whole = (rest + decoder.decode(data, final=not more)).split("\n")
-        rest = whole.pop()
-        if not more and rest:
-            whole.append(rest)
+        whole = decoder.decode(data, final=not more).split("\n")
+        if len(whole) > 1:
+            whole[0], rest = "".join((*rest, whole[0])), []
+        rest.append(whole.pop())
+        if not more and (last := "".join(rest)):
+            whole.append(last)
         for at in range(0, len(whole), CHUNK):
             yield [line.removesuffix("\r") for line in whole[at:at + CHUNK]]

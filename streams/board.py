@@ -368,13 +368,19 @@ def _needs_attention(line: BrandLine) -> bool:
     return line.replaying or (line.completeness is not None and line.completeness < SICK)
 
 
+def _without_mood(line: BrandLine) -> str:
+    """Why there is no mood."""
+    if line.negative is not None:
+        return "scored, but nobody here has a vote left in this hour"
+    if line.mentions_1h:
+        return "counted, not scored: no mention in a language the model knows"
+    return "waiting for the first mentions"
+
+
 def _state(line: BrandLine) -> str:
     """What a reader must know before believing the line."""
-    prefix = "replaying: " if line.replaying else ""
     if line.mood is None:
-        if line.mentions_1h:
-            return f"{prefix}counted, not scored: no mention in a language the model knows"
-        return f"{prefix}waiting for the first mentions"
+        return f"{'replaying: ' * line.replaying}{_without_mood(line)}"
     if line.replaying:
         return "replaying the past"
     if line.completeness is None:

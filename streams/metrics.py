@@ -99,7 +99,7 @@ FIGURES: tuple[Row, ...] = (
     Row("denyut_window_positive", "gauge", _BW, "Scored mentions in the window whose label is positive"),
     Row("denyut_window_score_sum", "gauge", _BW, "Sum of the scores in the window; over _scored it is the plain mood"),
     Row("denyut_window_authors", "gauge", _BW, "Distinct authors in the window; up to one hour"),
-    Row("denyut_mood", "gauge", _BW, "Mean vote, -1 to 1; absent without a scored mention"),
+    Row("denyut_mood", "gauge", _BW, "Mean vote, -1 to 1; absent without a vote"),
     Row("denyut_mood_lower", "gauge", _BW, "Lower end of the mood's 95 % interval"),
     Row("denyut_mood_upper", "gauge", _BW, "Upper end of the mood's 95 % interval"),
     Row(

@@ -23,7 +23,7 @@ from streams.heart.errors import BadSetting, Reason
 from streams.heart.explain import Voice, explain
 from streams.heart.frame import ABSTAINED, FLOOR, GONE, KINDS, PROMPTED, ROW, Frame, Health, Mark, Names, pack
 from streams.heart.incident import Step, Swing
-from streams.heart.intake import UNKNOWN_LANG, Asked, Batch, Intake, Judge, Limits, Record, Scored
+from streams.heart.intake import UNKNOWN_LANG, Asked, Batch, Intake, Judge, Limits, Record, Scored, counted
 from streams.heart.pane import UNIT, end_ms, pane_of
 from streams.heart.post import Kind, encode, id64, near_duplicate
 from streams.heart.settled import Settled
@@ -38,7 +38,6 @@ TEXTS_MS = 2 * 3_600_000
 MINUTE_MS = 60_000
 REMEMBERED = 200_000  # authors' hashes
 GIVEN = "given"  # the rule of a mention whose row names its brand
-LANGS = 200  # a frame counts languages in one byte; sources may declare what they like
 
 
 class Ruler(Protocol):
@@ -135,8 +134,8 @@ class _Rows:
     def _manner(self, kind: Kind, source: str, lang: str) -> tuple[int, ...]:
         """The numbers of kind, source, language and model, of which there are few."""
         sources, langs = self._names["source"], self._names["lang"]
-        lang = lang if lang in langs or len(langs) < LANGS else UNKNOWN_LANG
-        made = (KINDS.index(kind), sources.setdefault(source, len(sources)), langs.setdefault(lang, len(langs)), 0)
+        code = counted(lang)
+        made = (KINDS.index(kind), sources.setdefault(source, len(sources)), langs.setdefault(code, len(langs)), 0)
         self._manners[kind, source, lang] = made
         return made
 

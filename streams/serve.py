@@ -4,11 +4,13 @@
     /livez     200 while the event loop beats, 503 once its last beat is too old: restart me
     /readyz    200 when every named condition holds, else 503 and a line for each that does not: send me nothing yet
 
-A thread of its own, because a loop that hangs must still be able to say so.
+A thread of its own, because a loop that hangs must still be able to say so. Whoever asks has ten seconds to do it, and
+a thread while they do; so many may ask at once, and no more.
 Knows nothing of Kafka, brands or what the conditions mean.
 """
 
 import gzip
+import io
 import socket
 import threading
 import time
@@ -16,6 +18,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from types import TracebackType
+from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -24,6 +27,8 @@ from prometheus_client.exposition import choose_encoder
 from streams.heart.errors import BadSetting
 
 STALE_S = 10.0  # a loop that has not beaten for so long hangs
+HEAD_S = 10.0  # for all of a request, however slowly it drips in; and again for its answer
+AT_ONCE = 32  # connections: Prometheus and the probes need a handful
 PLAIN = "text/plain; charset=utf-8"
 
 
@@ -175,11 +180,31 @@ def split(address: str) -> tuple[str, int]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True  # a client that never reads must not hold up the end of a worker
     allow_reuse_address = True  # a restart does not wait for the last scrape's connection to time out
+    request_queue_size = AT_ONCE
 
     def __init__(self, at: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         if ":" in at[0]:
             self.address_family = socket.AF_INET6
         super().__init__(at, handler)
+        self._room = threading.BoundedSemaphore(AT_ONCE)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Gives a connection its thread; where there are too many already, it is closed."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread was to be had: nobody else gives the place back
+            self._room.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answers, and gives the place back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def server_bind(self) -> None:
         """Binds without asking a name server who we are, as the library's own would: it may take seconds."""
@@ -190,13 +215,38 @@ class _Server(ThreadingHTTPServer):
         """A scraper that hangs up is its own affair."""
 
 
+class _Head(io.RawIOBase):
+    """The bytes of a connection, until its time is up."""
+
+    def __init__(self, connection: socket.socket, until_s: float) -> None:
+        self._connection = connection
+        self._until_s = until_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Some bytes. Raises TimeoutError, as the socket does."""
+        left_s = self._until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left_s)
+        return self._connection.recv_into(buffer)
+
+
 def _handler(registry: CollectorRegistry, health: Health) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds for a request line: an open connection that says nothing is closed
         server_version, sys_version = "denyut", ""
+
+        def setup(self) -> None:
+            super().setup()
+            # A timeout of the socket is for each read, and one byte every nine seconds would hold a thread for days.
+            self.rfile.close()
+            self.rfile = io.BufferedReader(_Head(self.connection, time.monotonic() + HEAD_S))
 
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
+            self.connection.settimeout(HEAD_S)
             status, kind, body, encoding = answer(self.path, headers, registry, health)
             self.send_response(status)
             self.send_header("Content-Type", kind)

@@ -24,6 +24,7 @@ from streams.heart.errors import BadBrands, BadSetting, nearest
 PREFIX = "DENYUT_"
 DEMO_SECRET = b"denyut: everybody has this key, so it protects nobody"
 LEAST_SECRET = 16  # bytes
+MAX_SOURCES = 255  # frames and trackers number them in one byte
 LEVELS = ("debug", "info", "warning", "error")
 SECRETS = ("secret_file", "password_file", "tls_cert", "tls_key")  # settings that name a file with a secret in it
 LOGINS = ("", "plain", "scram-sha-256", "scram-sha-512")
@@ -114,6 +115,8 @@ def _sources(said: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in said.split(",")))
     if not all(_SOURCE.match(name) for name in names):
         raise ValueError("names such as demo,file (small letters, digits, - and _, at most 32)")
+    if len(names) > MAX_SOURCES:
+        raise ValueError(f"at most {MAX_SOURCES} names")
     return names
 
 

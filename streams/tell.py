@@ -282,6 +282,7 @@ class Swings(Protocol):
 def look(teller: Teller, told: Swings, metrics: Metrics, health: Health) -> None:
     """Tells once. An Alertmanager that does not answer is asked again next time, and so is a topic half read."""
     if not told.catch_up(PATIENCE_S):
+        metrics.telling("failed")
         health.unmet("swings", "not read to the end yet")
         return
     swings = told.latest()

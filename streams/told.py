@@ -89,10 +89,11 @@ class Told:
         return self._hand_out(self._incidents.news)
 
     def catch_up(self, timeout_s: float) -> bool:
-        """Waits until all that is in the topic now has been read. False: the time was up before."""
+        """Waits until all that is in the topic now has been read, or nothing more will be. False: the time was up."""
         self._caught_up.clear()
         self._asked.set()
-        return self._caught_up.wait(0 if self._failed else timeout_s)
+        # What has failed may have said so before it was cleared; `latest` says what it was.
+        return bool(self._failed) or self._caught_up.wait(timeout_s)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -116,11 +117,22 @@ class Told:
             with ExitStack() as stack:
                 consumer = stack.enter_context(closing(self._consumer()))
                 while not self._over.is_set():
-                    self._read(consumer)
+                    self._again(lambda: self._read(consumer))
         except AuthorizationError as error:
             self._fail(self._wire.denied("read", self._settings.topic("swings"), error))
         except Exception as error:  # told to whoever asks next: this thread has nobody to tell
             self._fail(error)
+
+    def _again(self, what: Callable[[], _What]) -> _What | None:
+        """What it gives; None where Kafka does not answer for now. All of it can be asked again."""
+        from kafka.errors import RetriableError
+
+        try:
+            return what()
+        except RetriableError as error:
+            often.warning("waiting for Kafka: %s", type(error).__name__)
+            self._over.wait(AGAIN_S)
+            return None
 
     def _fail(self, error: Exception) -> None:
         self._failed.append(error)
@@ -144,7 +156,8 @@ class Told:
             group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", metrics_enabled=False,
             api_version=EMBEDDED if self._embedded else None, **self._wire.for_kafka_python())
         topic = self._settings.topic("swings")
-        while not (numbers := consumer.partitions_for_topic(topic)):  # nobody has told anything of it yet
+        # Nobody has told anything of it yet.
+        while not (numbers := self._again(lambda: consumer.partitions_for_topic(topic))):
             often.warning("waiting for %s: `denyut topics --create` makes it; if it is there, we lack the right to it",
                           topic)
             if self._over.wait(POLL_MS / 1000):
@@ -158,7 +171,7 @@ class Told:
         while True:
             for records in consumer.poll(POLL_MS).values():
                 self._take(records)
-            if self._over.is_set() or all(consumer.position(at) >= end for at, end in ends.items()):
+            if self._over.is_set() or all((consumer.position(at) or 0) >= end for at, end in ends.items()):
                 break
         if asked:
             self._asked.clear()

@@ -15,6 +15,7 @@ from dataclasses import replace
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -31,8 +32,9 @@ from streams.backtest import Wish, run
 from streams.cli import main
 from streams.heart.brands import Brands
 from streams.heart.errors import BadSetting
+from streams.heart.frame import Frame, pack
 from streams.heart.incident import Step, Swing, decode
-from streams.heart.intake import Asked, Judged, Limits, Scored
+from streams.heart.intake import LANGS, Asked, Judged, Limits, Scored
 from streams.heart.intake import Record as PostRecord
 from streams.heart.post import Post, encode, from_ms, post_key, pseudonym
 from streams.heart.tracker import Times
@@ -466,6 +468,24 @@ def test_scores_without_texts_will_do(tmp_path: Path, planted: list[Row]) -> Non
     steps = steps_of(write(tmp_path / "posts.parquet", bare))
     assert next(step.state for step in steps if step.series == "mood") is Step.OPENED
     assert Step.EXPLAINED not in {step.state for step in steps}
+
+
+def test_a_history_in_every_language_keeps_to_those_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two languages in each group, 676 in all: a tracker has one byte for them, and no two share a number."""
+    seen: set[str] = set()
+
+    def packed(frame: Frame) -> bytes:
+        seen.update(frame.names.lang)
+        return pack(frame)
+
+    monkeypatch.setattr(rerun, "pack", packed)
+    codes = [one + other for one in ascii_lowercase for other in ascii_lowercase]
+    rows = [{"id": n, "created_at": T0_MS + n * 200_000, "brand": "kopi", "score": 0.5, "lang": code}
+            for n, code in enumerate([*codes, "en-GB"])]
+    assert backtest(write(tmp_path / "posts.jsonl", rows)).exit_code == 0
+    assert seen == {code for code in codes if code in LANGS} | {"und"}
 
 
 # The model.

@@ -115,6 +115,15 @@ def test_absent_mood_is_a_dash_and_an_empty_scale() -> None:
         assert reason in second
 
 
+@pytest.mark.parametrize("replaying", [False, True])
+def test_what_was_scored_without_a_vote_is_not_called_unknown(replaying: bool) -> None:
+    """A copy, or an author's second mention, has no vote, and the one that has may be older than the hour."""
+    reading = Reading("lajuro", "1h", 3, 0, 1, 1, 1, 0.0, 0, None, None, None, 1.0, 1, 1.0)
+    line = BrandLine.of("Lajuro", {"1h": reading}, replaying=replaying)
+    _, second = lines_of("Lajuro", View((line,), PipelineLine()))
+    assert f"{'replaying: ' * replaying}scored, but nobody here has a vote left in this hour" in second
+
+
 def test_replaying_and_sick_sources_are_said_in_words() -> None:
     """What may not be believed says so without colour."""
     assert "replaying the past" in lines_of("Mi Kriwila")[1]

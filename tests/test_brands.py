@@ -2,12 +2,13 @@
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.heart.brands import Brands, words
+from streams.heart.brands import Brand, BrandFile, Brands, words
 from streams.heart.errors import BadBrands
 
 HEAD = "number = 1\npublished = 2026-01-01T00:00:00Z\n"
@@ -128,6 +129,14 @@ def test_a_bad_file_is_refused_and_says_where(toml: str, says: str) -> None:
     """The message names the key and suggests the nearest."""
     with pytest.raises(BadBrands, match=re.compile(says, re.DOTALL)):
         Brands.parse(toml)
+
+
+def test_a_file_has_no_more_rules_than_a_row_has_numbers() -> None:
+    """A mention's row says in two bytes by which of them it was found."""
+    days = [datetime(2026, 2, 1, tzinfo=UTC) + timedelta(minutes=n) for n in range(2**16)]
+    brands = tuple(Brand(name="a", any=("a",), since=day) for day in days)
+    with pytest.raises(BadBrands, match="more than 65535 different times"):
+        Brands(BrandFile(number=1, published=datetime(2026, 1, 1, tzinfo=UTC), brand=brands))
 
 
 @pytest.mark.parametrize(("change", "says"), [

@@ -251,6 +251,16 @@ def test_the_longest_names_are_names() -> None:
         helm.render(merged(values, {"feeds": [{**feed, "name": "f" * 25}]}))
 
 
+@pytest.mark.parametrize("release", ["kopi.senja", "denyut.prod", f"{'r' * 29}.r"])
+def test_a_release_may_have_a_dot_in_its_name(release: str) -> None:
+    """Helm takes it; the name of a Service is one label of DNS, and so are the names that pods are found under."""
+    feed = {**FEED, "name": "f" * 24}
+    things = helm.things(helm.render(merged(LEAST, {"feeds": [feed], "secret": SECRET}), release=release))
+    named = [thing["metadata"]["name"] for thing in things if thing["kind"] in ("Service", "StatefulSet", "Deployment")]
+    assert [name for name in named if not re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name)] == []
+    assert any(thing["kind"] == "Service" for thing in things)
+
+
 def test_a_large_number_is_written_out() -> None:
     """A number of YAML is a float to Helm, which would write 1000000 as 1e+06."""
     env = {one["name"]: one.get("value") for one in

@@ -4,7 +4,9 @@ import io
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import models
-from models.cli_score import CHUNK, score_lines
+from models.cli_score import CHUNK, arrivals, score_lines
 from models.score import NoModel, Scorer, warmed
 from tests.scorers import RuleScorer, rule
 
@@ -86,6 +88,22 @@ def test_a_file_is_read_in_chunks(tmp_path: os.PathLike[str]) -> None:
     with open(path) as file:
         assert len(answered(file, scorer)) == 1000
     assert max(len(call) for call in scorer.calls) == CHUNK
+
+
+def test_a_line_costs_as_much_as_it_is_long(tmp_path: Path) -> None:
+    """A line of eight times the length takes about eight times as long, however many pieces it comes in."""
+    def seconds(megabytes: int) -> float:
+        (tmp_path / "in").write_text("a" * (megabytes << 20) + "\nb\r\n\nc")
+        taken = []
+        for _ in range(3):
+            with (tmp_path / "in").open() as file:
+                before = time.process_time()
+                read = [line for chunk in arrivals(file) for line in chunk]
+                taken.append(time.process_time() - before)
+            assert [len(line) for line in read] == [megabytes << 20, 1, 0, 1]
+        return min(taken)
+
+    assert seconds(24) < 20 * max(seconds(3), 0.001)
 
 
 def test_a_pipe_is_answered_line_by_line() -> None:

@@ -1,17 +1,21 @@
 """The score worker's pure half: every record gets one verdict, whatever it holds."""
 
 import json
+from string import ascii_lowercase
 from typing import Any
 
+import eldc
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import models
+from models.lang import ALIASES, MALAY_LIKE
 from streams.heart.brands import Brands
 from streams.heart.errors import BrokenPromise, Reason
-from streams.heart.frame import GONE, KINDS, PROMPTED, unpack
-from streams.heart.intake import Batch, Done, Intake, Judged, Limits, Record, Scored
+from streams.heart.frame import GONE, KINDS, PROMPTED, ROW, unpack
+from streams.heart.intake import LANGS, Batch, Done, Intake, Judged, Limits, Record, Scored
 from streams.heart.post import Kind, Post, encode, encode_tick, from_ms, post_key, tick_key
 
 NOW_MS = 1_795_586_400_000
@@ -111,6 +115,24 @@ def test_an_unknown_language_abstains_under_one_name() -> None:
     (frame,) = [frame for frame in map(unpack, finished.frames.values()) if len(frame.rows)]
     assert ("und",) == frame.names.lang
     assert (np.array(frame.rows["label"]) == 3).all()
+
+
+def test_a_model_for_all_languages_counts_those_that_there_are() -> None:
+    """Every code of two letters in one batch, each scored: a frame has room for them, and so has any row of frames."""
+    codes = [one + other for one in ascii_lowercase for other in ascii_lowercase]
+    intake = Intake(frozenset({"demo"}), BRANDS, lambda _, said: Judged(said or "id", True))
+    batch = intake.read([post("kopi", number=at, lang=code) for at, code in enumerate(codes)])
+    assert codes == [asked.lang for asked in batch.texts]
+    finished = intake.finish(batch, [Scored(0.5, 2)] * len(codes), "model", 4)
+    (frame,) = [frame for frame in map(unpack, finished.frames.values()) if len(frame.rows)]
+    assert [code if code in LANGS else "und" for code in codes] == [frame.names.lang[at] for at in frame.rows["lang"]]
+    assert len(LANGS | {"und"}) <= 2 ** (8 * ROW["lang"].itemsize)
+
+
+def test_every_language_that_can_be_found_is_counted_by_name() -> None:
+    """The detector's, the neighbours of Indonesian and those of the embedded model."""
+    found = set(eldc.LANGUAGES) | MALAY_LIKE | set(ALIASES.values()) | set(models.load().card.languages)
+    assert set() == found - LANGS
 
 
 def test_a_score_for_each_text_or_none() -> None:

@@ -1,26 +1,36 @@
 """The wire form of a post: what is read, and what is refused with which reason."""
 
 import json
+import sys
+import time
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.heart.brands import words
 from streams.heart.errors import BadPost, Reason
 from streams.heart.post import (
+    MAX_MARKS,
     Kind,
     Post,
     Removal,
     Tick,
+    check_text,
     decode,
     encode,
     encode_tick,
     from_ms,
+    is_heaped,
     near_duplicate,
     post_key,
     pseudonym,
     tick_key,
+    visible,
 )
 
 SOURCES = frozenset({"demo"})
@@ -66,6 +76,10 @@ BAD = {
     "spaces alone": (KEY, wire(text=" \t\n"), Reason.BAD_TEXT),
     "zero width alone": (KEY, wire(text="\u200b\u200b"), Reason.BAD_TEXT),
     "mostly zero width": (KEY, wire(text="ko\u200b\u200b\u200b\u200b\u200b\u200bpi"), Reason.BAD_TEXT),
+    "marks without end": (KEY, wire(text="kopi" + "\u0344" * 31), Reason.BAD_TEXT),
+    "marks of two kinds": (KEY, wire(text="kopi" + "\u0344" * 5000 + "\u0323" * 4900), Reason.BAD_TEXT),
+    "marks that a joiner parts": (KEY, wire(text="kopi" + ("\u0323" * 20 + "\u200d") * 3), Reason.BAD_TEXT),
+    "marks beyond U+FFFF": (KEY, wire(text="kopi" + "\U0001e944\U0001e94a" * 16), Reason.BAD_TEXT),
     "a newer schema": (KEY, wire(schema=2, text={"parts": []}), Reason.NEWER_SCHEMA),
     "a tick that is none": (tick_key("feed"), b"soon", Reason.BAD_TICK),
     "a removed tick": (tick_key("feed"), None, Reason.BAD_TICK),
@@ -102,8 +116,49 @@ def test_unknown_fields_and_kinds_are_let_be() -> None:
 
 def test_honest_writing_in_any_script_is_no_trick() -> None:
     """Joiners and marks that a script needs are let through."""
-    for text in ("می\u200cخواهم قهوه", "\U0001f468\u200d\U0001f469\u200d\U0001f467 kopi", "שלום קופי", "❤\ufe0f"):
+    for text in ("می\u200cخواهم قهوه", "\U0001f468\u200d\U0001f469\u200d\U0001f467 kopi", "שלום קופי", "❤\ufe0f",
+                 "กาแฟนี้ดีมากๆ ค่ะ", "قَهْوَةٌ طَيِّبَةٌ", "cà phê này ngon quá, tuyệt vời", "यह कॉफ़ी बहुत अच्छी है",
+                 "בְּרֵאשִׁית", "ཧཱུྃ", "コーヒーﾞﾞﾞ", "kopi" + "\u0301" * 30, "\U0001f600" * 200, "\U0001e900\U0001e944 " * 50):
         assert isinstance(decode(KEY, wire(text=text), SOURCES), Post)
+        assert isinstance(decode(KEY, wire(text=unicodedata.normalize("NFD", text)), SOURCES), Post)
+
+
+def test_marks_are_all_that_normalising_sorts() -> None:
+    """The slow obvious answer, over all of Unicode: what is nothing but marks once it is decomposed."""
+    every = (chr(code) for code in range(sys.maxunicode + 1))
+    marks = [sign for sign in every if all(map(unicodedata.combining, unicodedata.normalize("NFKD", sign)))]
+    assert len(marks) > 900
+    assert [] == [hex(ord(mark)) for mark in marks if visible(mark) and not is_heaped(mark * (MAX_MARKS + 1))]
+    assert not any(is_heaped(f"{mark * MAX_MARKS}a" * 2) for mark in marks)
+
+
+def _seconds(text: str) -> float:
+    """CPU seconds of the cheapest of some readings: the check, and what a text that passes it is put through."""
+    def once() -> float:
+        before = time.process_time()
+        for _ in range(20):
+            with suppress(BadPost):
+                check_text(text)
+                words(text)
+                near_duplicate(text)
+        return time.process_time() - before
+
+    return min(once() for _ in range(5))
+
+
+HEAPS: dict[str, Callable[[int], str]] = {
+    "the high before the low": lambda n: "a" + "\u0344" * (n // 2) + "\u0323" * (n // 2),
+    "joiners between": lambda n: "a" + "\u0344\u0344\u0344\u200d" * (n // 8) + "\u0323\u0323\u0323\u200d" * (n // 8),
+    "half width": lambda n: "a" + "\uff9e" * (n // 2) + "\u0334" * (n // 2),
+    "beyond U+FFFF": lambda n: "a" + "\U0001e944" * (n // 2) + "\U0001e94a" * (n // 2),
+    "as many as may be": lambda n: ("a" + "\u0344" * 15 + "\u0323" * 15) * (n // 31),
+}
+
+
+@pytest.mark.parametrize("heap", HEAPS.values(), ids=HEAPS)
+def test_no_heap_of_marks_costs_more_than_its_length(heap: Callable[[int], str]) -> None:
+    """A text of eight times the length takes about eight times as long, refused or not; sorting marks takes 64."""
+    assert _seconds(heap(9_600)) < 24 * max(_seconds(heap(1_200)), 0.001)
 
 
 def test_a_time_without_a_zone_is_told_what_to_write() -> None:

@@ -2,14 +2,17 @@
 
 import gzip
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
+from streams import serve
 from streams.heart.errors import BadSetting
 from streams.serve import Health, Pages, answer, split
 
@@ -131,6 +134,38 @@ def test_a_client_that_says_nothing_holds_nobody_up(pages: Pages) -> None:
     """While one connection is silent, another is answered."""
     with socket.create_connection(("127.0.0.1", pages.port), timeout=5):
         assert get(pages.url + "/livez")[0] == 200
+
+
+def test_a_client_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch, pages: Pages) -> None:
+    """A request has its time as a whole: one that never ends is closed, though a byte comes now and then."""
+    monkeypatch.setattr(serve, "HEAD_S", 0.5)
+    began_s = time.monotonic()
+    with socket.create_connection(("127.0.0.1", pages.port), timeout=0.05) as dripping, suppress(ConnectionError):
+        dripping.sendall(b"GET /livez HTTP/1.0\r\nX: ")
+        while time.monotonic() - began_s < 5:
+            with suppress(TimeoutError):
+                if not dripping.recv(1):
+                    break
+            dripping.sendall(b"x")
+    assert 0.4 < time.monotonic() - began_s < 4
+
+
+def test_only_so_many_are_heard_at_once(pages: Pages) -> None:
+    """Who opens connections without end gets no thread for each; a place that is free again is given away."""
+    silent = [socket.create_connection(("127.0.0.1", pages.port), timeout=5) for _ in range(serve.AT_ONCE)]
+    try:
+        with pytest.raises(OSError, match=r"reset|closed|refused"):
+            get(pages.url + "/livez")
+    finally:
+        for one in silent:
+            one.close()
+    until_s = time.monotonic() + 5
+    while time.monotonic() < until_s:
+        with suppress(OSError):
+            assert get(pages.url + "/livez")[0] == 200
+            break
+        time.sleep(0.05)
+    assert get(pages.url + "/livez")[0] == 200
 
 
 def test_a_port_is_free_again_after_the_end(registry: CollectorRegistry, health: Health) -> None:

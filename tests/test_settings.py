@@ -77,6 +77,7 @@ def test_a_value_is_read_as_meant(name: str, said: str, seen: object) -> None:
     ("SASL", "oauthbearer", "one of nothing, plain"),
     ("USER", "a user", "a name without white space"),
     ("USER", "a=b,c", "a name without white space"),
+    ("SOURCES", ",".join(f"s{n}" for n in range(256)), "at most 255 names"),
 ])
 def test_a_wrong_value_is_named_with_what_was_expected(name: str, said: str, expected: str) -> None:
     """The message says the variable, what was seen and what would do."""

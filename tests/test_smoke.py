@@ -19,7 +19,7 @@ shift 2
 case "$*" in
   "get deployments,statefulsets"*) [ -n "$NOTHING" ] || echo deployment.apps/denyut-score ;;
   "rollout status"*) [ -z "$UNREADY" ] ;;
-  "get pods"*) echo pod/denyut-score-0 ;;
+  "get pods"*) [ -z "$DENIED" ] || exit 1; [ -n "$EMPTY" ] || echo pod/denyut-score-0 ;;
   exec*) shift 5; case "$*" in *"$DUMB"*) [ -z "$DUMB" ] ;; esac ;;
 esac
 """
@@ -80,10 +80,11 @@ def test_what_grafana_lacks_is_named(missing: dict[str, str], says: str) -> None
 @pytest.mark.parametrize(("environ", "code", "says"), [
     ({}, 0, "every pod serves its pages"), ({"NOTHING": "1"}, 1, "no release denyut in listening"),
     ({"UNREADY": "1"}, 1, "deployment.apps/denyut-score is not ready"),
-    ({"DUMB": "readyz"}, 1, "denyut-score-0: /readyz"),
+    ({"DUMB": "readyz"}, 1, "denyut-score-0: /readyz"), ({"DENIED": "1"}, 1, "the pods cannot be listed"),
+    ({"EMPTY": "1"}, 1, "no pod of denyut runs in listening"),
 ], ids=str)
 def test_what_a_cluster_lacks_is_named(environ: dict[str, str], code: int, says: str, tmp_path: Path) -> None:
-    """A workload that is not ready, a pod whose page does not answer, a release that is not there."""
+    """A workload that is not ready, a pod whose page does not answer, no pod, a release that is not there."""
     (tmp_path / "kubectl").write_text(KUBECTL)
     (tmp_path / "kubectl").chmod(0o755)
     done = smoke("cluster", "listening", PATH=f"{tmp_path}:{os.environ['PATH']}", **environ)

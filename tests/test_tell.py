@@ -147,10 +147,11 @@ def test_a_swing_that_was_over_long_before_is_not_what_an_alert_is_about() -> No
 
 
 def test_a_topic_that_is_half_read_gives_no_reasons() -> None:
-    """In it a swing of last month may still look open; and who waits is told what is missing."""
+    """In it a swing of last month may still look open; who waits is told what is missing, and it counts as failed."""
     metrics, health, door = Metrics(), Health("swings", "alertmanager"), Door(DOWN)
     look(Teller(door, BRANDS, CLOCK), Told(known(), is_read=False), metrics, health)
     assert (door.given, health.missing()["swings"]) == ([], "not read to the end yet")
+    assert metrics.registry.get_sample_value("denyut_tellings_total", {"outcome": "failed"}) == 1
 
 
 def test_what_is_told_holds_no_key_of_a_post() -> None:

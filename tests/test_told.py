@@ -1,14 +1,17 @@
 """What was told of swings is read back: one incident, however its steps come."""
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError, NodeNotReadyError
 
+from streams import told as edge
 from streams.embedded import EmbeddedBroker
 from streams.heart.errors import BrokenPromise
 from streams.heart.incident import Cause, Step, Swing, Term, encode, key
@@ -35,7 +38,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def settings(broker: EmbeddedBroker, request: pytest.FixtureRequest) -> Settings:
-    prefix: str = request.node.name
+    prefix = re.sub(r"[^a-z0-9_]+", "-", request.node.name)
     broker.make(prefix)
     return Settings(brokers=broker.address, prefix=prefix)
 
@@ -83,7 +86,7 @@ def test_what_was_told_before_and_after_is_read(settings: Settings) -> None:
         assert {Step.OPENED, Step.EXPLAINED, Step.RISEN, Step.CLOSED} == {step.state for step in told.news()}
 
 
-@pytest.mark.parametrize("value", [b'{"secret": 1}', b'{"id": "secret\xff"}'])
+@pytest.mark.parametrize("value", [b'{"secret": 1}', b'{"id": "secret\xff"}'], ids=["fields", "bytes"])
 def test_what_is_no_step_is_our_own_fault(settings: Settings, value: bytes) -> None:
     """Only workers write there, so a record that is no step is told to whoever asks, by its place alone."""
     write(settings, (b"swing:0000", value))
@@ -92,3 +95,60 @@ def test_what_is_no_step_is_our_own_fault(settings: Settings, value: bytes) -> N
         with pytest.raises(BrokenPromise, match="offset 0") as caught:
             told.latest()
     assert "secret" not in str(caught.value)
+
+
+class Consumer:
+    """A consumer of one empty partition, whose broker is away the first times that it is asked for its end."""
+
+    away: Sequence[Exception] = (KafkaTimeoutError("no answer"), NodeNotReadyError())
+    assigned: tuple[TopicPartition, ...] = ()
+
+    def __init__(self, **_: object) -> None:
+        self.left = list(self.away)
+
+    def partitions_for_topic(self, _: str) -> set[int]:
+        return {0}
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        self.assigned = tuple(partitions)
+
+    def assignment(self) -> tuple[TopicPartition, ...]:
+        return self.assigned
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.left:
+            raise self.left.pop(0)
+        return dict.fromkeys(partitions, 0)
+
+    def poll(self, _: int) -> dict[TopicPartition, list[object]]:
+        return {}
+
+    def position(self, _: TopicPartition) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
+def test_a_broker_that_is_away_for_a_while_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked again, and that we wait is said."""
+    monkeypatch.setattr("kafka.KafkaConsumer", Consumer)
+    monkeypatch.setattr(edge, "knock", lambda _: None)
+    monkeypatch.setattr(edge, "AGAIN_S", 0.01)
+    with Told(Settings()) as told:
+        assert told.catch_up(PATIENCE_S)
+        assert told.latest() == ()
+    assert "waiting for Kafka: KafkaTimeoutError" in caplog.text
+
+
+def test_a_reader_that_has_failed_lets_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each who asks hears of it at once, also whoever asks after it was told."""
+    monkeypatch.setattr("kafka.KafkaConsumer", Consumer)
+    monkeypatch.setattr(Consumer, "away", [ValueError("out of order")])
+    monkeypatch.setattr(edge, "knock", lambda _: None)
+    with Told(Settings()) as told:
+        for _ in range(3):
+            assert told.catch_up(PATIENCE_S)
+            with pytest.raises(ValueError, match="out of order"):
+                told.latest()

@@ -44,6 +44,7 @@ from streams.heart.post import COMBINING, Post, epoch_ms, visible
 
 NOTICE_MS = 15 * 60_000  # from `published` to the first `from`
 ALWAYS = -(2**62)
+MAX_RULES = 65_535  # by the time from which they hold: a mention's row has two bytes for it
 
 _WORD = re.compile(rf"(?:(?<!\w)[#@])?[\w{COMBINING}]+")
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}:\S{1,200}\Z")
@@ -289,6 +290,8 @@ def _check(file: BrandFile) -> None:
     seen: set[tuple[str, int]] = set()
     if file.published.tzinfo is None:
         raise BadBrands("published: needs a time zone, such as 2026-11-25T06:00:00Z")
+    if len({brand.rule for brand in file.brand}) > MAX_RULES:
+        raise BadBrands(f"more than {MAX_RULES} different times in `from`")
     published = epoch_ms(file.published)
     for brand in file.brand:
         where = f"brand {brand.name!r}"

@@ -29,7 +29,7 @@ class Reason(StrEnum):
     NEWER_SCHEMA = "newer_schema"
     UNKNOWN_SOURCE = "unknown_source"
     BAD_TIME = "bad_time"
-    BAD_TEXT = "bad_text"  # lone surrogates, NUL, nothing visible, or more invisible than visible
+    BAD_TEXT = "bad_text"  # lone surrogates, NUL, nothing visible, too much invisible, marks heaped on one letter
     TOO_LONG = "too_long"
     BAD_TICK = "bad_tick"
     POISON = "poison"  # the model fails on this text, and on this text alone

@@ -36,6 +36,17 @@ from streams.heart.pane import UNIT, Rows, end_ms, pane_of
 from streams.heart.post import Post, Removal, Tick, decode, id64, near_duplicate
 
 UNKNOWN_LANG = "und"
+# Languages that are counted under their own codes: ISO 639-1, and of three letters those that people post in. Frames
+# and trackers number languages in one byte, over all posts of all workers, and sources may declare what they like.
+LANGS = frozenset("""
+aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es
+et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj
+kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv
+ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm sn so sq sr ss st su sv sw ta te tg th
+ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+ace apc arq ary arz ast awa ban bbc bcl bew bho bjn bts bug ceb ckb dsb fil gor hak haw hil hmn hsb ilo kab kmr kok lmo
+lus mad mag mai mak min mni nap nds new nij nia nso pag pam pap pcm pms pnb sas sat scn sco shn szl tet tpi vec war yue
+""".split())  # noqa: SIM905 - a table to read
 
 
 class Record(NamedTuple):
@@ -87,6 +98,18 @@ class Limits(NamedTuple):
 
 
 Judge = Callable[[str, str | None], Judged]
+
+
+def counted(lang: str) -> str:
+    """The code under which a language is counted: its own without a region, or the one for all that we do not know.
+
+    >>> counted("id"), counted("en-GB"), counted("tlh")
+    ('id', 'en', 'und')
+    """
+    if lang in LANGS:
+        return lang
+    code = lang.replace("_", "-").split("-", 1)[0].lower()
+    return code if code in LANGS else UNKNOWN_LANG
 
 
 class _Pending(NamedTuple):
@@ -173,12 +196,12 @@ class Intake:
         matches = tuple(match for match, languages in found if not languages or judged.lang in languages)
         if not matches:
             return "unmatched"
-        # A language that the model does not know is one to us: sources declare what they like.
+        # All languages that the model does not know are one to us.
         lang, text = UNKNOWN_LANG, -1
         if judged.known:
-            lang = judged.lang
+            lang = counted(judged.lang)
             text = len(batch.texts)
-            batch.texts.append(Asked(post.text, lang))
+            batch.texts.append(Asked(post.text, judged.lang))
         batch.pending.append(_Pending(record, post, matches, lang, text))
         return "matched"
 

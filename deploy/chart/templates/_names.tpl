@@ -2,7 +2,8 @@
 
 {{- define "denyut.fullname" -}}
 {{- $name := ternary .Release.Name (printf "%s-denyut" .Release.Name) (contains "denyut" .Release.Name) -}}
-{{- $name | trunc 30 | trimSuffix "-" -}}
+{{- /* A Service, unlike a release, has no dot in its name. */ -}}
+{{- $name | replace "." "-" | trunc 30 | trimSuffix "-" -}}
 {{- end }}
 
 {{- define "denyut.image" -}}
