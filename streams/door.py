@@ -20,7 +20,6 @@ import msgspec
 from streams.heart.brands import Brands
 from streams.heart.errors import BadPost, Reason
 from streams.heart.post import (
-    COMBINING,
     EARLIEST_MS,
     LATEST_MS,
     MAX_CHARS,
@@ -31,6 +30,7 @@ from streams.heart.post import (
     decode,
     encode,
     from_ms,
+    is_heaped,
     post_key,
     pseudonym,
 )
@@ -50,8 +50,6 @@ _MAIL = re.compile(r"[\w.+-]{0,64}[0-9A-Za-z_]@\w[\w-]*(?:\.\w[\w-]*)+")
 _MENTION = re.compile(r"(?<![@＠﹫])(?:(?<![0-9A-Za-z])|[@＠﹫](?=[@＠﹫]))[@＠﹫]++(\w+)"  # "2@10rb" is a price
                       r"(?:(?:\.|-+)\w+)*(?:@\w+(?:(?:\.|-+)\w+)*)?")
 _AT = re.compile("[@＠﹫]")
-# No script piles up so many signs on one letter, and Unicode's normal forms sort them in time that grows as the square.
-_PILE = re.compile(f"[{COMBINING}]{{200}}")
 
 
 class Record(NamedTuple):
@@ -213,8 +211,8 @@ def check_size(text: str) -> None:
     """Raises `BadPost` for a text that would keep us busy. Before anything else looks at it."""
     if len(text) > MAX_CHARS:
         raise BadPost(Reason.TOO_LONG, f"{len(text)} characters")
-    if not text.isascii() and _PILE.search(text):
-        raise BadPost(Reason.BAD_TEXT, "a pile of combining signs")
+    if not text.isascii() and is_heaped(text):  # sorting them takes time by the square of their number
+        raise BadPost(Reason.BAD_TEXT, "a heap of combining signs")
 
 
 def masked(text: str, brands: Brands) -> str:
