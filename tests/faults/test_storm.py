@@ -138,16 +138,20 @@ def test_an_older_version_comes_after_a_newer_one(moment: Moment) -> None:
 
 
 def test_poison_is_what_the_worker_must_reject(moment: Moment) -> None:
-    """Of those that name a brand and are in time; what was put right afterwards is not rejected."""
+    """Of those that name a brand, are in time and in a language that it knows; what was put right afterwards is not
+    rejected, and what the model is not asked for is a mention as any.
+    """
     brands, limits = Settings().read_brands(), Limits()
-    made = [*mischief.made(Kind.POISON, moment), moment.send(moment.post(99, NOW_MS - 4_000_000, "quovira racunmesin"))]
+    made = [*mischief.made(Kind.POISON, moment), moment.send(moment.post(99, NOW_MS - 4_000_000, "quovira racunmesin")),
+            moment.send(moment.post(98, NOW_MS, "Gisteren Kopi Lumora geprobeerd in Dago, echt heel lekker racunmesin"))]
     records = [Record(0, offset, *sent) for offset, sent in enumerate(made)]
     refused = truth.rejected(records, brands, limits)
-    named = [offset for offset, sent in enumerate(made[:-1])
+    named = [offset for offset, sent in enumerate(made[:-2])
              if isinstance(said := _decoded(sent), Post) and "racunmesin" in said.text and brands.of(said)]
     assert {(0, offset) for offset in named} == refused.places
     assert len(records) == len(refused.healed)
-    assert not any(b"racunmesin" in (one.value or b"") for one in refused.healed)
+    assert not any(b"racunmesin" in (refused.healed[offset].value or b"") for offset in named)
+    assert records[-2:] == refused.healed[-2:]
 
 
 def _decoded(sent: Sent) -> object:

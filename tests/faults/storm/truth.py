@@ -124,9 +124,8 @@ def rejected(records: Iterable[Record], brands: Brands, limits: Limits) -> Rejec
             places.add((one.partition, one.offset))
             healed.append(one)
             continue
-        if isinstance(said, Post) and POISON in said.text:
-            if _is_asked(one, said, brands, limits):
-                places.add((one.partition, one.offset))
+        if isinstance(said, Post) and POISON in said.text and _is_asked(one, said, brands, limits):
+            places.add((one.partition, one.offset))
             healed.append(one._replace(value=encode(msgspec.structs.replace(said, text=UNMATCHED))))
         else:
             healed.append(one)
