@@ -143,7 +143,7 @@ def test_poison_is_what_the_worker_must_reject(moment: Moment) -> None:
     """
     brands, limits = Settings().read_brands(), Limits()
     made = [*mischief.made(Kind.POISON, moment), moment.send(moment.post(99, NOW_MS - 4_000_000, "quovira racunmesin")),
-            moment.send(moment.post(98, NOW_MS, "Gisteren Kopi Lumora geprobeerd in Dago, echt heel lekker racunmesin"))]
+            moment.send(moment.post(98, NOW_MS, "Gisteren Kopi Lumora geprobeerd, echt heel lekker racunmesin"))]
     records = [Record(0, offset, *sent) for offset, sent in enumerate(made)]
     refused = truth.rejected(records, brands, limits)
     named = [offset for offset, sent in enumerate(made[:-2])
