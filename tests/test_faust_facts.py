@@ -666,7 +666,7 @@ def test_a_coordinator_that_does_not_tell_where_reading_goes_on_ends_the_worker(
         app = make(Settings())
         with unconnected(app) as consumer:
             consumer.assignment, consumer.resume_partitions = lambda: {message(0).tp}, lambda _: None
-            consumer.denyut_committed = lambda: asyncio.sleep(0)
+            consumer._thread._ensure_consumer = lambda: SimpleNamespace(assignment=set)
             consumer._thread.seek_to_committed = lambda: asyncio.sleep(60)
             task = await recovered(app, consumer)
             with pytest.raises(BrokenPromise, match="coordinator does not say where"):
@@ -682,8 +682,10 @@ def test_reading_waits_for_a_coordinator_that_is_away(ends_by: str, monkeypatch:
 
     async def run() -> None:
         away = asyncio.Event()
-        app = SimpleNamespace(should_stop=False, consumer_generation_id=1,
-                              consumer=SimpleNamespace(denyut_committed=away.wait))
+        theirs = SimpleNamespace(assignment=lambda: {message(0).tp},
+                                 _coordinator=SimpleNamespace(fetch_committed_offsets=lambda _: away.wait()))
+        thread = SimpleNamespace(_ensure_consumer=lambda: theirs, call_thread=lambda what, *args: what(*args))
+        app = SimpleNamespace(should_stop=False, consumer_generation_id=1, consumer=SimpleNamespace(_thread=thread))
         waiting = asyncio.ensure_future(_coordinator_answers(app))
         await asyncio.sleep(0.1)
         assert not waiting.done()

@@ -15,7 +15,7 @@ import logging
 import time
 import types
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any
 
 from streams.heart.errors import BadSetting, BrokenPromise
@@ -59,23 +59,10 @@ def _consumer(promised: frozenset[str], fast: bool) -> Any:
             return places
 
         async def perform_seek(self) -> None:
-            """Faust waits for it as long as a request may take, and then ends in silence: this assignment and all
-            after it would never be read, by a member that the group believes to be well.
-            """
-            try:
-                async with asyncio.timeout(SEEK_SHARE * self.app.conf.broker_request_timeout):
-                    await super().perform_seek()
-            except TimeoutError:
-                raise BrokenPromise("the group's coordinator does not say where reading goes on") from None
+            await _in_time(super().perform_seek(), SEEK_SHARE * self.app.conf.broker_request_timeout)
 
         async def verify_all_partitions_active(self) -> None:
             """Faust's own search for the slow only writes lines, and dies where a partition's place is looked for."""
-
-        async def denyut_committed(self) -> None:
-            """Asks the coordinator for the places of all that is ours; aiokafka asks until it is told."""
-            consumer = self._thread._ensure_consumer()
-            if ours := consumer.assignment():
-                await self._thread.call_thread(consumer._coordinator.fetch_committed_offsets, ours)
 
         denyut_gaps = 0  # holes read within SETTLED_S of an assignment, in topics where compaction makes holes
         denyut_again = 0  # records dropped because they are read once more
@@ -141,13 +128,31 @@ def _place(consumer: Any, tp: Any) -> int | None:
     return None if state is None else state._position
 
 
+async def _in_time(seek: Awaitable[None], limit_s: float) -> None:
+    """Faust waits for a seek as long as a request may take, and then ends in silence: this assignment and all after it
+    would never be read, by a member that the group believes to be well. So it ends before, with a word.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            await seek
+    except TimeoutError:
+        raise BrokenPromise("the group's coordinator does not say where reading goes on") from None
+
+
+async def _ask_for_places(consumer: Any) -> None:
+    """Asks the coordinator what is committed of all that is ours; aiokafka asks until it is told."""
+    theirs = consumer._thread._ensure_consumer()
+    if ours := theirs.assignment():
+        await consumer._thread.call_thread(theirs._coordinator.fetch_committed_offsets, ours)
+
+
 async def _coordinator_answers(app: Any) -> None:
     """Waits until the group's coordinator tells what is committed, or the assignment changes again.
 
     It may be away or reading its own log: longer than Faust waits for the places to go back to, in `perform_seek`.
     """
     consumer, generation = app.consumer, app.consumer_generation_id
-    asked = asyncio.ensure_future(consumer.denyut_committed())
+    asked = asyncio.ensure_future(_ask_for_places(consumer))
     try:
         while not (app.should_stop or app.consumer_generation_id != generation):
             done, _ = await asyncio.wait({asked}, timeout=ASKED_S)
