@@ -41,7 +41,7 @@ _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):(\d{1,5})\Z")
 _KUBERNETES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)\Z")
 _USER = re.compile(r"[^\s,=\x00]{1,200}\Z")  # SCRAM would need the comma and = escaped; its clients do not
 _SITE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(\d{1,5}))?(/[^\s?#]*)?\Z")
-_LOGIN = re.compile(r"((?:^|(?<=//)|(?<=,))[^\s:/@,]*):.*@", re.DOTALL)  # a password may hold / , and @ as well
+_LOGIN = re.compile(r"((?:^|(?<=//)|(?<=,))[^\s:/@,]*):(?!//).*@", re.DOTALL)  # a password may hold / , and @ as well
 
 Reader = Callable[[str], Any]
 
