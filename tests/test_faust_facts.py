@@ -638,6 +638,8 @@ async def recovered(app: Any, consumer: Any) -> asyncio.Task[None]:
     app._consumer, app.consumer_generation_id, recovery._generation_id = consumer, 1, 1
     app.conf.broker_request_timeout, recovery.recovery_delay = 0.3, 0
     recovery._is_changelog_tp = lambda _: False
+    # Faust knows a sender by its place in memory: handlers of another test's app may come to this one.
+    app.on_rebalance_complete = SimpleNamespace(send=lambda: asyncio.sleep(0))
     task: asyncio.Task[None] = asyncio.ensure_future(recovery._restart_recovery(recovery))
     await asyncio.sleep(0)
     recovery.signal_recovery_start.set()
@@ -648,9 +650,7 @@ async def recovered(app: Any, consumer: Any) -> asyncio.Task[None]:
 def test_faust_takes_a_seek_that_is_not_answered_for_a_stop() -> None:
     """Why ours gives up before it: nothing would be read any more, in silence, by a member in good standing."""
     async def run() -> None:
-        # Handlers of another test's app may come to this one: Faust knows a sender by its place in memory.
-        thread = SimpleNamespace(_ensure_consumer=lambda: SimpleNamespace(assignment=set))
-        slow = SimpleNamespace(assignment=lambda: {message(0).tp}, resume_partitions=lambda _: None, _thread=thread,
+        slow = SimpleNamespace(assignment=lambda: {message(0).tp}, resume_partitions=lambda _: None,
                                perform_seek=lambda: asyncio.sleep(60))
         task = await recovered(app_of(), slow)
         assert task.done()
@@ -668,7 +668,6 @@ def test_a_coordinator_that_does_not_tell_where_reading_goes_on_ends_the_worker(
         app = make(Settings())
         with unconnected(app) as consumer:
             consumer.assignment, consumer.resume_partitions = lambda: {message(0).tp}, lambda _: None
-            consumer._thread._ensure_consumer = lambda: SimpleNamespace(assignment=set)
             consumer._thread.seek_to_committed = lambda: asyncio.sleep(60)
             task = await recovered(app, consumer)
             with pytest.raises(BrokenPromise, match="coordinator does not say where"):
