@@ -221,8 +221,10 @@ def _hear_expulsions(coordinator: Any, expulsions: Expulsions) -> None:
 
 def _gone(coordinator: Any) -> str:
     """Why aiokafka no longer keeps us in the group; empty: it does."""
+    from aiokafka.errors import InvalidSessionTimeoutError
+
     error, task = coordinator._pending_exception, coordinator._coordination_task
-    if type(error).__name__ == "InvalidSessionTimeoutError":
+    if isinstance(error, InvalidSessionTimeoutError):
         raise BadSetting(f"DENYUT_SESSION_MS={coordinator._session_timeout_ms}: this broker allows none such; expected "
                          "a span from its group.min.session.timeout.ms to its group.max.session.timeout.ms (where "
                          "nobody has set them, 6s to 30m)") from error

@@ -139,8 +139,8 @@ class Slice:
         """Of each brand, how many scored mentions each source has. Counted when it is asked: seldom more than once."""
         if self._by_source is None:
             rows = self.counted()
-            brand, source = rows["brand"][is_scored(rows)], rows["source"][is_scored(rows)]
-            self._by_source = np.unique(brand.astype(np.int64) * 256 + source, return_counts=True)
+            keys = rows["brand"].astype(np.int64) * 256 + rows["source"]
+            self._by_source = np.unique(keys[is_scored(rows)], return_counts=True)
         return self._by_source
 
     def known(self, floors: Floors, before_ms: int, grace_ms: int) -> Rows:

@@ -4,8 +4,8 @@
 
 A happening is one of four: a post was said (or said anew: an edit has a higher `rev`), a post is gone, an author is
 gone with all that they said, or something came that is none of these and is refused with a reason (a `BadEdit` where
-it is known of which post it is a version). Ids and authors are
-the source's own here; they are hashed at the door (`streams.door`), and go no further than there.
+it is known of which post it is a version). Ids and authors are the source's own here; they are hashed at the door
+(`streams.door`), and go no further than there.
 
 A source promises
 - to hand happenings over in the order in which its server tells them, each at least once;
